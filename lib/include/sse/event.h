@@ -1,0 +1,87 @@
+/* Events: what is published, what is received, and how both look on the wire.
+ *
+ * WHATWG HTML, "Server-sent events". */
+#ifndef SSE_EVENT_H
+#define SSE_EVENT_H
+
+#include <sse/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes with a length. ptr == NULL: absent. ptr != NULL and len == 0: present and empty. */
+typedef struct sse_str {
+    const char *ptr;
+    size_t len;
+} sse_str;
+
+/* A C string as sse_str. NULL gives an absent one. */
+static inline sse_str sse_cstr(const char *s)
+{
+    sse_str str;
+    str.ptr = s;
+    str.len = s ? strlen(s) : 0;
+    return str;
+}
+
+/* One event. All parts are optional; zero-initialise it and set what is needed.
+ * When publishing, id and type may not hold CR, LF or NUL; data may hold anything, and CR, LF and CRLF in it
+ * arrive as LF; a comment may hold anything but NUL is kept as it is and line ends start a new comment line.
+ * An event that is received always has an id: the last event id, "" when there is none. Its data is present. */
+typedef struct sse_event {
+    sse_str id;
+    sse_str type; /* absent or empty: "message" */
+    sse_str data;
+    sse_str comment;
+    uint64_t retry_ms; /* counts if has_retry */
+    bool has_retry;
+    bool reserved[7]; /* zero */
+} sse_event;
+
+/* Check that an event can be written to the wire.
+ * Thread:  any.
+ * Returns: SSE_OK; SSE_EINVAL: id or type holds CR, LF or NUL, or a part has no pointer but a length. */
+SSE_API SSE_NODISCARD sse_err sse_event_check(const sse_event *event);
+
+/* How many bytes sse_event_encode() writes for an event (exact). Thread: any. */
+SSE_API size_t sse_event_encoded_size(const sse_event *event);
+
+/* Write an event in wire format, with the empty line that ends it. No terminating NUL is written.
+ * Order of the fields: comment lines, id, event, retry, data. An event with nothing in it writes ":" as its only line.
+ * Thread:  any. No allocation.
+ * Returns: SSE_OK and *len, the bytes written; SSE_EINVAL as sse_event_check(); SSE_ETOOBIG when cap is too small, *len is
+ *          then what it takes. */
+SSE_API SSE_NODISCARD sse_err sse_event_encode(const sse_event *event, char *buf, size_t cap,
+                                               size_t *len);
+
+/* An immutable copy of an event with a reference count, for queues and for keeping. */
+typedef struct sse_msg sse_msg;
+
+/* Copy an event (and the name of the stream it came from, or NULL) into a message with one reference.
+ * Thread:  any.
+ * Owns:    borrows the arguments; the caller owns *out and gives it back with sse_msg_unref().
+ * Returns: SSE_OK, SSE_ENOMEM. The event is not checked as sse_event_check() does. */
+SSE_API SSE_NODISCARD sse_err sse_msg_new(const sse_event *event, const char *stream, sse_msg **out);
+
+/* Take one more reference; returns its argument. Thread: any that holds a reference. */
+SSE_API sse_msg *sse_msg_ref(sse_msg *msg);
+
+/* Give a reference back; the last one frees. NULL is fine. Thread: any that holds a reference. */
+SSE_API void sse_msg_unref(sse_msg *msg);
+
+/* The event inside; each part that is present is followed by a NUL byte that its length does not count.
+ * Valid as long as the reference. Thread: any that holds a reference. */
+SSE_API const sse_event *sse_msg_event(const sse_msg *msg);
+
+/* The stream's name, or NULL when it is not known. Valid as long as the reference. */
+SSE_API const char *sse_msg_stream(const sse_msg *msg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
