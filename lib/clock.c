@@ -17,10 +17,7 @@ uint64_t sse__now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-void sse__clock_set_source(uint64_t (*fn)(void))
-{
-    atomic_store(&source, fn);
-}
+void sse__clock_set_source(uint64_t (*fn)(void)) { atomic_store(&source, fn); }
 
 uint64_t sse__random(void)
 {

@@ -30,7 +30,4 @@ const char *sse_errname(sse_err err)
     return "SSE_E?";
 }
 
-const char *sse_version(void)
-{
-    return SSE_VERSION;
-}
+const char *sse_version(void) { return SSE_VERSION; }

@@ -1,7 +1,8 @@
 /* Mutexes, conditions and threads over pthreads.
  *
- * The checks that SSE_LOCK_CHECKS adds keep, per thread, a stack of the locks that it holds. Failures of pthread calls other than
- * those for want of memory are programming errors and abort. */
+ * The checks that SSE_LOCK_CHECKS adds keep, per thread, a stack of the locks that it holds.
+ * Failures of pthread calls other than those for want of memory are programming errors and abort.
+ */
 #include "sync.h"
 
 #include "clock.h"
@@ -74,14 +75,9 @@ void sse__assert_no_locks(void)
 #define note_locked(m) ((void)(m))
 #define note_unlocked(m) ((void)(m))
 
-void sse__mutex_assert_held(const sse__mutex *m)
-{
-    (void)m;
-}
+void sse__mutex_assert_held(const sse__mutex *m) { (void)m; }
 
-void sse__assert_no_locks(void)
-{
-}
+void sse__assert_no_locks(void) {}
 
 #endif
 
@@ -97,10 +93,7 @@ void sse__mutex_init(sse__mutex *m, sse__rank rank)
 #endif
 }
 
-void sse__mutex_fini(sse__mutex *m)
-{
-    must(pthread_mutex_destroy(&m->os));
-}
+void sse__mutex_fini(sse__mutex *m) { must(pthread_mutex_destroy(&m->os)); }
 
 void sse__mutex_lock(sse__mutex *m)
 {
@@ -124,10 +117,7 @@ void sse__cond_init(sse__cond *c)
     must(pthread_condattr_destroy(&attr));
 }
 
-void sse__cond_fini(sse__cond *c)
-{
-    must(pthread_cond_destroy(&c->os));
-}
+void sse__cond_fini(sse__cond *c) { must(pthread_cond_destroy(&c->os)); }
 
 void sse__cond_wait(sse__cond *c, sse__mutex *m)
 {
@@ -148,15 +138,9 @@ bool sse__cond_wait_until(sse__cond *c, sse__mutex *m, uint64_t deadline_ns)
     return rc == 0;
 }
 
-void sse__cond_signal(sse__cond *c)
-{
-    must(pthread_cond_signal(&c->os));
-}
+void sse__cond_signal(sse__cond *c) { must(pthread_cond_signal(&c->os)); }
 
-void sse__cond_broadcast(sse__cond *c)
-{
-    must(pthread_cond_broadcast(&c->os));
-}
+void sse__cond_broadcast(sse__cond *c) { must(pthread_cond_broadcast(&c->os)); }
 
 /* Sanitizers need far more stack than the code itself. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -200,17 +184,8 @@ sse_err sse__thread_start(sse__thread *t, const char *name, size_t stack_bytes,
     return err;
 }
 
-void sse__thread_join(sse__thread *t)
-{
-    must(pthread_join(t->os, NULL));
-}
+void sse__thread_join(sse__thread *t) { must(pthread_join(t->os, NULL)); }
 
-void sse__thread_detach(sse__thread *t)
-{
-    must(pthread_detach(t->os));
-}
+void sse__thread_detach(sse__thread *t) { must(pthread_detach(t->os)); }
 
-bool sse__thread_is_self(const sse__thread *t)
-{
-    return pthread_equal(t->os, pthread_self()) != 0;
-}
+bool sse__thread_is_self(const sse__thread *t) { return pthread_equal(t->os, pthread_self()) != 0; }
