@@ -36,7 +36,7 @@ SSE_API void sse_chan_unref(sse_chan *chan);
 /* Send a message.
  * Thread:  any. Under SSE_FULL_BLOCK waits while the channel is full; a close wakes it.
  * Owns:    takes its own reference; the caller keeps his.
- * Returns: SSE_OK, also when the policy dropped something; SSE_ECLOSED. */
+ * Returns: SSE_OK, also when the policy dropped something; SSE_ECLOSED; SSE_ENOMEM, then nothing was sent. */
 SSE_API SSE_NODISCARD sse_err sse_chan_send(sse_chan *chan, sse_msg *msg);
 
 /* The same without ever waiting: SSE_EFULL when a blocking channel is full. */
