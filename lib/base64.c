@@ -1,9 +1,8 @@
 /* Base64 as in RFC 4648, section 4.
  *
- * Threads: any; the only state is two constant tables.
- * Decoding writes three bytes only after it has read four characters, so it may work in place. It
- * is strict about the alphabet and the padding, but ignores the unused bits of the last character,
- * as most decoders do. */
+ * Threads: any; the only state is a constant table. Decoding writes three bytes only after it
+ * has read four characters, so it may work in place. It is strict about the alphabet and the
+ * padding, but ignores the unused bits of the last character, as most decoders do. */
 #include <sse/base64.h>
 
 #include <stdbool.h>
@@ -61,8 +60,8 @@ void sse_base64_encode(const void *in, size_t n, char *out)
     }
 }
 
-/* After the first '=': `have` characters of the last group came before it. Nothing but the missing
- * padding and line ends may follow. */
+/* After the first '=': `have` characters of the last group came before it. Nothing but the
+ * missing padding and line ends may follow. */
 static bool padding_ends(const char *at, const char *end, unsigned have)
 {
     unsigned pads = 1;

@@ -1,16 +1,18 @@
 /* Channels: a ring of messages with a mutex, two conditions and, when asked for, an eventfd.
  *
- * Threads: any number of senders and receivers; the mutex guards everything that changes. It is a
- * leaf: nothing else is locked and no message is freed while it is held.
+ * Threads: any number of senders and receivers; the mutex guards everything that changes. It is
+ * a leaf: nothing else is locked and no message is freed while it is held.
  *
- * System calls are saved in two places. A condition is signalled only when some thread waits on it
- * that has not been granted a wake-up yet (struct waiters), and after the mutex was given back. The
- * eventfd is written when the channel stops being empty and read when it becomes empty, not for
- * each message. Invariants:
+ * System calls are saved in two places. A condition is signalled only when some thread waits on
+ * it that has not been granted a wake-up yet (struct waiters), and after the mutex was given
+ * back. The eventfd is written when the channel stops being empty and read when it becomes
+ * empty, not for each message.
+ *
+ * Invariants:
  * - For each side: granted <= wake-ups under way. Thus a thread that needs one is never passed
- * over; one wake-up too many is possible, and harmless, because waits are in loops.
- * - If fd >= 0, it is readable exactly when ring.count > 0 or closed, whenever the mutex is free.
- */
+ *   over; one wake-up too many is possible, and harmless, because waits are in loops.
+ * - If fd >= 0, it is readable exactly when ring.count > 0 or closed, whenever the mutex is
+ *   free. */
 #include "clock.h"
 #include "ring.h"
 
@@ -206,8 +208,8 @@ sse_err sse_chan_send(sse_chan *chan, sse_msg *msg) { return send_msg(chan, msg,
 
 sse_err sse_chan_try_send(sse_chan *chan, sse_msg *msg) { return send_msg(chan, msg, false); }
 
-/* Take the oldest message out, unlock, and let a sender in. `otherwise` is the answer when an open
- * channel is empty. */
+/* Take the oldest message out, unlock, and let a sender in. `otherwise` is the answer when an
+ * open channel is empty. */
 static sse_err take_and_unlock(sse_chan *chan, sse_msg **out, sse_err otherwise)
 {
     bool wake = false;

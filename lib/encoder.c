@@ -1,9 +1,9 @@
 /* Wire format from an event.
  *
  * Threads: any; no state, no allocation. Size and text come from the same functions run twice: a
- * sink without a buffer only counts, so that the size is exact by construction. Text with line ends
- * is cut with memchr; the position of the next CR and of the next LF are remembered, so that each
- * byte is looked at a constant number of times whatever the mix. */
+ * sink without a buffer only counts, so that the size is exact by construction. Text with line
+ * ends is cut with memchr; the position of the next CR and of the next LF are remembered, so
+ * that each byte is looked at a constant number of times whatever the mix. */
 #include <sse/event.h>
 
 #include <string.h>
@@ -22,8 +22,8 @@ static void put(struct sink *out, const char *bytes, size_t n)
 }
 
 /* A line "name: value", or "name:" when the value is empty. The name comes with its colon. The
- * space is always there before a value, because a reader removes one and the value may begin with a
- * space itself. */
+ * space is always there before a value, because a reader removes one and the value may begin
+ * with a space itself. */
 static void put_line(struct sink *out, const char *name, size_t name_len, const char *value,
                      size_t n)
 {

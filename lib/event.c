@@ -34,8 +34,8 @@ sse_err sse_event_check(const sse_event *event)
     return ok ? SSE_OK : SSE_EINVAL;
 }
 
-/* Bytes that a part takes in a message, or SIZE_MAX when that and `sum` are more than there can be.
- */
+/* Bytes that a part takes in a message, or SIZE_MAX when that and `sum` are more than there can
+ * be. */
 static size_t add_part(size_t sum, sse_str s)
 {
     if (!s.ptr)

@@ -1,7 +1,7 @@
 /* Frames: encoded events that the history and all subscribers of a stream share.
  *
- * Threads: any. A frame is one block of memory and nothing in it changes after sse__frame_new() but
- * the reference count. */
+ * Threads: any. A frame is one block of memory and nothing in it changes after sse__frame_new()
+ * but the reference count. */
 #include "frame.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A frame: one event as it goes over the wire, immutable, with a reference count. Encoded once, shared by the history and all
- * subscribers. */
+/* A frame: one event as it goes over the wire, immutable, with a reference count. Encoded once,
+ * shared by the history and all subscribers. */
 #ifndef SSE__FRAME_H
 #define SSE__FRAME_H
 
@@ -8,14 +8,15 @@
 #include <sse/event.h>
 
 typedef struct sse__frame {
-    uint32_t len;      /* bytes of wire format */
-    uint32_t id_len;   /* the id inside, 0 when there is none */
-    uint32_t id_at;    /* where in bytes[] it starts */
+    uint32_t len;    /* bytes of wire format */
+    uint32_t id_len; /* the id inside, 0 when there is none */
+    uint32_t id_at;  /* where in bytes[] it starts */
     atomic_uint refs;
     char bytes[];
 } sse__frame;
 
-/* Encode an event (checked as sse_event_check() does), with `id` instead of the event's own when id.ptr is set.
+/* Encode an event (checked as sse_event_check() does), with `id` instead of the event's own when
+ * id.ptr is set.
  * Returns: SSE_OK and one reference; SSE_EINVAL; SSE_ETOOBIG: 4 GiB or more; SSE_ENOMEM. */
 SSE_INTERNAL SSE_NODISCARD sse_err sse__frame_new(const sse_event *event, sse_str id,
                                                   sse__frame **out);

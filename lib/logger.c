@@ -16,15 +16,25 @@ bool sse__log_wants(const sse_logger *logger, sse_log_level level)
     return logger->fn && level <= limit;
 }
 
+/* What peers sent may be part of a line; it shall not look like another line, nor drive a
+ * terminal. */
+static void keep_on_one_line(char *line)
+{
+    for (; *line; line++)
+        if ((unsigned char)*line < 0x20 || *line == 0x7f)
+            *line = '?';
+}
+
 void sse__log(const sse_logger *logger, sse_log_level level, const char *format, ...)
 {
     if (!sse__log_wants(logger, level))
         return;
     sse__assert_no_locks();
-    char line[1024];
+    char line[1024] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    keep_on_one_line(line);
     logger->fn(logger->user, level, line);
 }

@@ -3,17 +3,16 @@
  * Threads: one at a time; no locks, no I/O. Callbacks run inside sse_parser_feed().
  *
  * A line that lies in the fed chunk as a whole is interpreted where it is, and the values of its
- * block stay there too
- * ("borrowed") for as long as the chunk does; an event that lies in one chunk is thus dispatched
- * without a copy. What a chunk leaves unfinished is copied into buffers that the parser owns. A
- * line that a chunk cuts off is put together behind the data of its block in the data's own buffer,
- * so that a long line exists once.
+ * block stay there too ("borrowed") for as long as the chunk does; an event that lies in one
+ * chunk is thus dispatched without a copy. What a chunk leaves unfinished is copied into buffers
+ * that the parser owns. A line that a chunk cuts off is put together behind the data of its
+ * block in the data's own buffer, so that a long line exists once.
  *
  * Invariants:
  * - Outside of feed nothing is borrowed.
  * - While partial > 0, data is not borrowed and the partial line is at data.buf.ptr + data.len.
- * - kept() + the line being read <= max + LINE_SLACK, else the event is lost; kept() <= max after
- * each line. Both depend on whole lines only, hence not on how the input was cut.
+ * - kept() + the line being read <= max + LINE_SLACK, else the event is lost; kept() <= max
+ *   after each line. Both depend on whole lines only, hence not on how the input was cut.
  * - Once `stopped`, nothing is called and nothing is read until a reset. */
 #include "utf8.h"
 
@@ -22,11 +21,11 @@
 #include <string.h>
 
 #define DEFAULT_MAX ((size_t)16 << 20)
-/* What a line may have beside its value: a BOM, the longest field name, a colon, a space; and some
- * to spare. */
+/* What a line may have beside its value: a BOM, the longest field name, a colon, a space; and
+ * some to spare. */
 #define LINE_SLACK 16
-/* Buffers for ids, types and comments that have become larger than this are given back after their
- * block. */
+/* Buffers for ids, types and comments that have become larger than this are given back after
+ * their block. */
 #define KEEP ((size_t)64 << 10)
 #define FIRST_CAP 256
 
@@ -76,8 +75,8 @@ struct sse_parser {
     struct part data, type, id, comment;
 };
 
-/* The bytes that a part holds; ptr is NULL when it is not set, and never when it is set but empty.
- */
+/* The bytes that a part holds; ptr is NULL when it is not set, and never when it is set but
+ * empty. */
 static sse_str part_str(const struct part *part)
 {
     sse_str s = {NULL, part->len};
@@ -99,8 +98,8 @@ static void buf_free(struct buf *buf)
     buf->cap = 0;
 }
 
-/* Make room for `need` bytes, which `limit` allows. Doubles, so that appending is linear, but not
- * beyond the limit. */
+/* Make room for `need` bytes, which `limit` allows. Doubles, so that appending is linear, but
+ * not beyond the limit. */
 static bool buf_grow(struct buf *buf, size_t need, size_t limit)
 {
     if (need <= buf->cap)
@@ -135,9 +134,9 @@ static void report(sse_parser *p, sse_err err, const char *what)
         p->stopped = p->cb.on_problem(p->user, err, p->line + 1, what) != 0;
 }
 
-/* Give the block's event up. Its id is kept: the block did arrive, and a client that came back with
- * the id before it would only be sent the same event again. A partial line is given up by this as
- * well, because it lies behind the data. */
+/* Give the block's event up. Its id is kept: the block did arrive, and a client that came back
+ * with the id before it would only be sent the same event again. A partial line is given up by
+ * this as well, because it lies behind the data. */
 static void lose(sse_parser *p, sse_err err, const char *what)
 {
     if (p->lost)
@@ -159,7 +158,8 @@ static bool own(sse_parser *p, struct part *part)
 {
     if (!part->borrowed)
         return true;
-    if (!buf_grow(&part->buf, part->len, p->max)) {
+    /* What is replaced, not appended to, needs no room to spare once it is large. */
+    if (!buf_grow(&part->buf, part->len, part->len > KEEP ? part->len : KEEP)) {
         part_clear(part);
         lose_no_memory(p);
         return false;
@@ -178,8 +178,9 @@ static void own_all(sse_parser *p)
 }
 
 /* Replace invalid UTF-8 in a value, which is to take the place of `less` bytes of the block. The
- * repaired text is made in the data's buffer behind the data: where the value was when it came from
- * there, else with one byte between for a line end. Returns false when the event is lost by it. */
+ * repaired text is made in the data's buffer behind the data: where the value was when it came
+ * from there, else with one byte between for a line end. Returns false when the event is lost by
+ * it. */
 static bool repair(sse_parser *p, struct value *v, size_t less)
 {
     if (sse__utf8_valid_prefix(v->ptr, v->len) == v->len)
@@ -337,7 +338,7 @@ static void field_line(sse_parser *p, const char *line, size_t n, bool in_buf)
     }
 }
 
-/* Make `id` the last event id; it may be in the buffer of the block's id. */
+/* Make `id`, which may be the last event id itself, the last event id. */
 static bool store_last_id(sse_parser *p, sse_str id)
 {
     if (p->last_id.cap > KEEP && id.len <= KEEP)
@@ -345,7 +346,7 @@ static bool store_last_id(sse_parser *p, sse_str id)
     if (!buf_grow(&p->last_id, id.len, id.len))
         return false;
     if (id.len > 0)
-        memcpy(p->last_id.ptr, id.ptr, id.len);
+        memmove(p->last_id.ptr, id.ptr, id.len);
     p->last_id_len = id.len;
     return true;
 }

@@ -2,8 +2,8 @@
  *
  * Threads: none of its own; the mutex of the struct that it lives in guards it.
  * Invariants: count <= allocated <= capacity; head < allocated unless nothing is allocated; the
- * items are at head, head + 1, ... modulo allocated. The array doubles when it is full, so that n
- * pushes copy O(n) pointers. */
+ * items are at head, head + 1, ... modulo allocated. The array doubles when it is full, so that
+ * n pushes copy O(n) pointers. */
 #include "ring.h"
 
 #include <stdlib.h>

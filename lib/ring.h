@@ -1,5 +1,6 @@
-/* A bounded FIFO of pointers. It has no lock of its own: it lives in a struct whose mutex guards it (a stream's inbox, a channel).
- * Its memory grows by doubling up to the capacity, so that an unused ring costs nothing. */
+/* A bounded FIFO of pointers. It has no lock of its own: it lives in a struct whose mutex guards it
+ * (a stream's inbox, a channel). Its memory grows by doubling up to the capacity, so that an unused
+ * ring costs nothing. */
 #ifndef SSE__RING_H
 #define SSE__RING_H
 
@@ -21,7 +22,8 @@ SSE_INTERNAL void sse__ring_fini(sse__ring *r);
 SSE_INTERNAL void sse__ring_shrink(sse__ring *r);
 
 /* Make sure that n pushes in a row succeed.
- * Returns: SSE_OK; SSE_EFULL: not that much room now; SSE_ETOOBIG: n is more than the capacity; SSE_ENOMEM. */
+ * Returns: SSE_OK; SSE_EFULL: not that much room now; SSE_ETOOBIG: n is more than the capacity;
+ *          SSE_ENOMEM. */
 SSE_INTERNAL SSE_NODISCARD sse_err sse__ring_reserve(sse__ring *r, size_t n);
 /* Returns: SSE_OK, SSE_EFULL, SSE_ENOMEM. */
 SSE_INTERNAL SSE_NODISCARD sse_err sse__ring_push(sse__ring *r, void *item);

@@ -1,8 +1,8 @@
 /* Mutexes, conditions and threads over pthreads.
  *
  * The checks that SSE_LOCK_CHECKS adds keep, per thread, a stack of the locks that it holds.
- * Failures of pthread calls other than those for want of memory are programming errors and abort.
- */
+ * Failures of pthread calls other than those for want of memory are programming errors and
+ * abort. */
 #include "sync.h"
 
 #include "clock.h"
@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static void must(int rc)
@@ -126,10 +127,24 @@ void sse__cond_wait(sse__cond *c, sse__mutex *m)
     note_locked(m);
 }
 
+static struct timespec real_deadline(uint64_t left_ns)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    uint64_t ns = (uint64_t)ts.tv_nsec + left_ns % 1000000000u;
+    ts.tv_sec += (time_t)(left_ns / 1000000000u + ns / 1000000000u);
+    ts.tv_nsec = (long)(ns % 1000000000u);
+    return ts;
+}
+
 bool sse__cond_wait_until(sse__cond *c, sse__mutex *m, uint64_t deadline_ns)
 {
-    struct timespec ts = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
-                          .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    uint64_t now_ns = sse__now_ns();
+    if (now_ns >= deadline_ns)
+        return false;
+    /* The deadline is by the clock that tests may have replaced; pthreads knows only the real
+     * one. */
+    struct timespec ts = real_deadline(deadline_ns - now_ns);
     note_unlocked(m);
     int rc = pthread_cond_timedwait(&c->os, &m->os, &ts);
     note_locked(m);
@@ -163,6 +178,14 @@ static sse_err set_stack(pthread_attr_t *attr, size_t stack_bytes)
     return pthread_attr_setstacksize(attr, stack_bytes) == 0 ? SSE_OK : SSE_ESYS;
 }
 
+/* The system refuses names that are too long instead of cutting them. */
+static void set_name(sse__thread *t, const char *name)
+{
+    char cut[16] = {0};
+    strncpy(cut, name, sizeof cut - 1);
+    pthread_setname_np(t->os, cut);
+}
+
 sse_err sse__thread_start(sse__thread *t, const char *name, size_t stack_bytes,
                           void *(*run)(void *), void *arg)
 {
@@ -180,7 +203,7 @@ sse_err sse__thread_start(sse__thread *t, const char *name, size_t stack_bytes,
     }
     pthread_attr_destroy(&attr);
     if (err == SSE_OK)
-        pthread_setname_np(t->os, name);
+        set_name(t, name);
     return err;
 }
 

@@ -1,7 +1,9 @@
-/* Mutexes, conditions and threads. Only this file and sync.c touch pthread_mutex_*, pthread_cond_* and pthread_create.
+/* Mutexes, conditions and threads. Only this file and sync.c touch pthread_mutex_*, pthread_cond_*
+ * and pthread_create.
  *
- * Every mutex has a rank. With SSE_LOCK_CHECKS a thread that locks a mutex while it holds one of the same or a higher rank
- * aborts, as does unlocking, waiting on or asserting a mutex that the thread does not hold. */
+ * Every mutex has a rank. With SSE_LOCK_CHECKS a thread that locks a mutex while it holds one of
+ * the same or a higher rank aborts, as does unlocking, waiting on or asserting a mutex that the
+ * thread does not hold. */
 #ifndef SSE__SYNC_H
 #define SSE__SYNC_H
 
@@ -48,7 +50,8 @@ SSE_INTERNAL void sse__mutex_lock(sse__mutex *m);
 SSE_INTERNAL void sse__mutex_unlock(sse__mutex *m);
 /* The caller holds m (checked with SSE_LOCK_CHECKS). */
 SSE_INTERNAL void sse__mutex_assert_held(const sse__mutex *m);
-/* The caller holds no lock at all: user code, MHD and curl are called only then (checked with SSE_LOCK_CHECKS). */
+/* The caller holds no lock at all: user code, MHD and curl are called only then (checked with
+ * SSE_LOCK_CHECKS). */
 SSE_INTERNAL void sse__assert_no_locks(void);
 
 SSE_INTERNAL void sse__cond_init(sse__cond *c);
@@ -63,10 +66,12 @@ typedef struct sse__thread {
     pthread_t os;
 } sse__thread;
 
-/* Start a thread with all signals blocked. stack_bytes 0: the system's default; it is raised to what the system asks for at least.
- * `name` shows up in ps and gdb (15 characters). Returns SSE_OK, SSE_ENOMEM (no thread was to be had), SSE_ESYS. */
-SSE_INTERNAL SSE_NODISCARD sse_err sse__thread_start(sse__thread *t, const char *name, size_t stack_bytes,
-                                                     void *(*run)(void *), void *arg);
+/* Start a thread with all signals blocked. stack_bytes 0: the system's default; it is raised to
+ * what the system asks for at least. `name` shows up in ps and gdb (15 characters). Returns SSE_OK,
+ * SSE_ENOMEM (no thread was to be had), SSE_ESYS. */
+SSE_INTERNAL SSE_NODISCARD sse_err sse__thread_start(sse__thread *t, const char *name,
+                                                     size_t stack_bytes, void *(*run)(void *),
+                                                     void *arg);
 SSE_INTERNAL void sse__thread_join(sse__thread *t);
 SSE_INTERNAL void sse__thread_detach(sse__thread *t);
 SSE_INTERNAL bool sse__thread_is_self(const sse__thread *t);

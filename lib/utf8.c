@@ -1,9 +1,9 @@
 /* Validation and repair of UTF-8.
  *
- * Threads: any; no state. Most text is ASCII, which is skipped 32 bytes at a time. A sequence that
- * breaks off counts as one invalid sequence up to the byte that cannot continue it (WHATWG
- * Encoding, "UTF-8 decoder"; Unicode calls it a maximal subpart), and that byte is looked at anew.
- */
+ * Threads: any; no state. Most text is ASCII, which is skipped 32 bytes at a time. A sequence
+ * that breaks off counts as one invalid sequence up to the byte that cannot continue it (WHATWG
+ * Encoding, "UTF-8 decoder"; Unicode calls it a maximal subpart), and that byte is looked at
+ * anew. */
 #include "utf8.h"
 
 #include <string.h>

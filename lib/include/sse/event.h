@@ -30,9 +30,11 @@ static inline sse_str sse_cstr(const char *s)
 }
 
 /* One event. All parts are optional; zero-initialise it and set what is needed.
- * When publishing, id and type may not hold CR, LF or NUL; data may hold anything, and CR, LF and CRLF in it
- * arrive as LF; a comment may hold anything but NUL is kept as it is and line ends start a new comment line.
- * An event that is received always has an id: the last event id, "" when there is none. Its data is present. */
+ * When publishing, id and type may not hold CR, LF or NUL. Data and comment may hold anything; CR,
+ * LF and CRLF in data arrive as LF, and in a comment they begin a new comment line. Readers take
+ * the text for UTF-8 and replace what is not.
+ * An event that is received has data, and an id: the last event id, "" when there is none. Its type
+ * is absent when it is "message" by default. */
 typedef struct sse_event {
     sse_str id;
     sse_str type; /* absent or empty: "message" */
@@ -45,28 +47,32 @@ typedef struct sse_event {
 
 /* Check that an event can be written to the wire.
  * Thread:  any.
- * Returns: SSE_OK; SSE_EINVAL: id or type holds CR, LF or NUL, or a part has no pointer but a length. */
+ * Returns: SSE_OK; SSE_EINVAL: id or type holds CR, LF or NUL, or a part has no pointer but a
+ *          length. */
 SSE_API SSE_NODISCARD sse_err sse_event_check(const sse_event *event);
 
 /* How many bytes sse_event_encode() writes for an event (exact). Thread: any. */
 SSE_API size_t sse_event_encoded_size(const sse_event *event);
 
 /* Write an event in wire format, with the empty line that ends it. No terminating NUL is written.
- * Order of the fields: comment lines, id, event, retry, data. An event with nothing in it writes ":" as its only line.
+ * Order of the fields: comment lines, id, event, retry, data. An event with nothing in it writes
+ * ":" as its only line.
  * Thread:  any. No allocation.
- * Returns: SSE_OK and *len, the bytes written; SSE_EINVAL as sse_event_check(); SSE_ETOOBIG when cap is too small, *len is
- *          then what it takes. */
+ * Returns: SSE_OK and *len, the bytes written; SSE_EINVAL as sse_event_check(); SSE_ETOOBIG when
+ *          cap is too small, *len is then what it takes. */
 SSE_API SSE_NODISCARD sse_err sse_event_encode(const sse_event *event, char *buf, size_t cap,
                                                size_t *len);
 
 /* An immutable copy of an event with a reference count, for queues and for keeping. */
 typedef struct sse_msg sse_msg;
 
-/* Copy an event (and the name of the stream it came from, or NULL) into a message with one reference.
+/* Copy an event (and the name of the stream it came from, or NULL) into a message with one
+ * reference.
  * Thread:  any.
  * Owns:    borrows the arguments; the caller owns *out and gives it back with sse_msg_unref().
  * Returns: SSE_OK, SSE_ENOMEM. The event is not checked as sse_event_check() does. */
-SSE_API SSE_NODISCARD sse_err sse_msg_new(const sse_event *event, const char *stream, sse_msg **out);
+SSE_API SSE_NODISCARD sse_err sse_msg_new(const sse_event *event, const char *stream,
+                                          sse_msg **out);
 
 /* Take one more reference; returns its argument. Thread: any that holds a reference. */
 SSE_API sse_msg *sse_msg_ref(sse_msg *msg);
@@ -74,8 +80,8 @@ SSE_API sse_msg *sse_msg_ref(sse_msg *msg);
 /* Give a reference back; the last one frees. NULL is fine. Thread: any that holds a reference. */
 SSE_API void sse_msg_unref(sse_msg *msg);
 
-/* The event inside; each part that is present is followed by a NUL byte that its length does not count.
- * Valid as long as the reference. Thread: any that holds a reference. */
+/* The event inside; each part that is present is followed by a NUL byte that its length does not
+ * count. Valid as long as the reference. Thread: any that holds a reference. */
 SSE_API const sse_event *sse_msg_event(const sse_msg *msg);
 
 /* The stream's name, or NULL when it is not known. Valid as long as the reference. */

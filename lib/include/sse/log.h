@@ -16,7 +16,8 @@ typedef enum sse_log_level {
     SSE_LOG_DEBUG
 } sse_log_level;
 
-/* Receives one line without a line end. Called from any thread of the library, several at once, never under a lock. */
+/* Receives one line without a line end. Called from any thread of the library, several at once,
+ * never under a lock. */
 typedef void (*sse_log_fn)(void *user, sse_log_level level, const char *line);
 
 typedef struct sse_logger {
