@@ -13,6 +13,8 @@
  *   over; one wake-up too many is possible, and harmless, because waits are in loops.
  * - If fd >= 0, it is readable exactly when ring.count > 0 or closed, whenever the mutex is
  *   free. */
+#include "chan.h"
+
 #include "clock.h"
 #include "ring.h"
 
@@ -174,7 +176,8 @@ static sse_err push_locked(sse_chan *chan, sse_msg *msg, sse_msg **victim)
     return err;
 }
 
-static sse_err send_msg(sse_chan *chan, sse_msg *msg, bool may_wait)
+/* Waits for room until *stop; one that is true from the start never waits. */
+static sse_err send_msg(sse_chan *chan, sse_msg *msg, const atomic_bool *stop)
 {
     sse_err err = SSE_OK;
     sse_msg *victim = NULL;
@@ -183,7 +186,7 @@ static sse_err send_msg(sse_chan *chan, sse_msg *msg, bool may_wait)
 
     sse__mutex_lock(&chan->mu);
     if (chan->policy == SSE_FULL_BLOCK) {
-        while (may_wait && full_locked(chan) && !chan->closed)
+        while (full_locked(chan) && !chan->closed && !*stop)
             wait_locked(&chan->senders, &chan->mu);
         if (full_locked(chan))
             err = SSE_EFULL;
@@ -204,9 +207,32 @@ static sse_err send_msg(sse_chan *chan, sse_msg *msg, bool may_wait)
     return err;
 }
 
-sse_err sse_chan_send(sse_chan *chan, sse_msg *msg) { return send_msg(chan, msg, true); }
+sse_err sse_chan_send(sse_chan *chan, sse_msg *msg)
+{
+    static const atomic_bool never = false;
+    return send_msg(chan, msg, &never);
+}
 
-sse_err sse_chan_try_send(sse_chan *chan, sse_msg *msg) { return send_msg(chan, msg, false); }
+sse_err sse_chan_try_send(sse_chan *chan, sse_msg *msg)
+{
+    static const atomic_bool at_once = true;
+    return send_msg(chan, msg, &at_once);
+}
+
+sse_err sse__chan_send_unless(sse_chan *chan, sse_msg *msg, const atomic_bool *stop)
+{
+    sse_err err = send_msg(chan, msg, stop);
+    return err == SSE_EFULL ? SSE_ECANCELED : err;
+}
+
+void sse__chan_wake_senders(sse_chan *chan)
+{
+    /* Through the mutex, so that a sender which has seen *stop unset is waiting by now. All are
+     * woken: one that gives up may have taken the wake-up that was granted to another. */
+    sse__mutex_lock(&chan->mu);
+    sse__mutex_unlock(&chan->mu);
+    sse__cond_broadcast(&chan->senders.cond);
+}
 
 /* Take the oldest message out, unlock, and let a sender in. `otherwise` is the answer when an
  * open channel is empty. */
