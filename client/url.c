@@ -1,0 +1,89 @@
+/* URL and header strings. Pure functions. */
+#include "url.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* RFC 3986, "unreserved". Everything else is encoded, so that no name can break out of its
+ * parameter. */
+static bool is_unreserved(char c)
+{
+    return is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+static char *append_encoded(char *to, const char *s)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (; *s; s++) {
+        if (is_unreserved(*s)) {
+            *to++ = *s;
+            continue;
+        }
+        *to++ = '%';
+        *to++ = hex[(unsigned char)*s >> 4];
+        *to++ = hex[(unsigned char)*s & 15];
+    }
+    return to;
+}
+
+static const char *separator(const char *url, size_t n)
+{
+    const char *query = memchr(url, '?', n);
+    if (!query)
+        return "?";
+    char last = url[n - 1];
+    return last == '?' || last == '&' ? "" : "&";
+}
+
+char *sse__url_with(const char *url, const char *name, const char *value)
+{
+    size_t n = strcspn(url, "#");
+    size_t room = n + 3 + (value ? strlen(name) + 3 * strlen(value) : 0);
+    char *out = malloc(room);
+    if (!out)
+        return NULL;
+    memcpy(out, url, n);
+    char *at = out + n;
+    if (value) {
+        at = stpcpy(at, separator(url, n));
+        at = stpcpy(at, name);
+        *at++ = '=';
+        at = append_encoded(at, value);
+    }
+    *at = '\0';
+    return out;
+}
+
+bool sse__is_token(const char *s, size_t n)
+{
+    if (n == 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!is_alnum(s[i]) && (s[i] == '\0' || !strchr("!#$%&'*+-.^_`|~", s[i])))
+            return false;
+    return true;
+}
+
+bool sse__header_valid(const char *line)
+{
+    size_t name = strcspn(line, ":");
+    return line[name] == ':' && sse__is_token(line, name) && !strpbrk(line, "\r\n");
+}
+
+bool sse__header_is(const char *line, const char *name)
+{
+    size_t n = strlen(name);
+    return strncasecmp(line, name, n) == 0 && line[n] == ':';
+}
+
+const char *sse__header_value(const char *line)
+{
+    const char *value = strchr(line, ':') + 1;
+    return value + strspn(value, " \t");
+}
