@@ -1,9 +1,8 @@
-# sse_test(NAME SOURCES files LINK libs [LABELS labels] [ENVIRONMENT vars]): a criterion program that ctest runs. ThreadSanitizer wants address
-# space randomisation off; the sanitizers abort on a report because criterion looks at signals only.
-set(SSE_TEST_LAUNCHER "")
-if(SSE_SANITIZE MATCHES "thread")
-  set(SSE_TEST_LAUNCHER setarch -R)
-endif()
+# How a test program of this project is built, and the environment in which it runs. Canaries go the same way as every
+# other test, so that what turns them red turns a real test red.
+#
+# Criterion runs each test in a process of its own and judges by how that process ends. A sanitizer that only prints, or
+# that reports while the process exits, does not count: so every sanitizer is told to abort.
 set(SSE_TEST_ENVIRONMENT
   "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:detect_stack_use_after_return=1"
   "UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1"
@@ -11,15 +10,31 @@ set(SSE_TEST_ENVIRONMENT
   "SSE_BIN=${PROJECT_BINARY_DIR}/bin"
   "SSE_SOURCE=${PROJECT_SOURCE_DIR}")
 
+# ThreadSanitizer wants address space randomisation off, and criterion to map its memory where it may.
+set(SSE_TEST_LAUNCHER "")
+set(SSE_TEST_RUNTIME "")
+if(SSE_SANITIZE MATCHES "thread")
+  set(SSE_TEST_LAUNCHER setarch -R)
+  set(SSE_TEST_RUNTIME ${PROJECT_SOURCE_DIR}/tests/support/criterion_tsan.c)
+endif()
+
+# sse_test(NAME SOURCES files LINK libs [LABELS labels] [ENVIRONMENT vars] [TIMEOUT seconds] [EXPECT_RED regex]):
+# a criterion program that ctest runs. With EXPECT_RED ctest passes when the program fails and its output matches.
 function(sse_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS;ENVIRONMENT" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES})
+  cmake_parse_arguments(ARG "" "TIMEOUT;EXPECT_RED" "SOURCES;LINK;LABELS;ENVIRONMENT" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES} ${SSE_TEST_RUNTIME})
+  set_target_properties(${name} PROPERTIES C_EXTENSIONS OFF)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/server
     ${PROJECT_SOURCE_DIR}/client ${PROJECT_SOURCE_DIR}/tests/support)
   # Criterion's macros are not clean under -Wpedantic, nor do tests declare prototypes.
   target_compile_options(${name} PRIVATE -Wno-pedantic -Wno-missing-prototypes)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} PkgConfig::CRITERION sse_build_flags)
-  add_test(NAME ${name} COMMAND ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs 2)
+  set(judge "")
+  if(ARG_EXPECT_RED)
+    set(judge sh ${PROJECT_SOURCE_DIR}/tests/canary/expect-red ${ARG_EXPECT_RED})
+  endif()
+  add_test(NAME ${name}
+    COMMAND ${judge} ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs 2)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
