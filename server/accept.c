@@ -1,0 +1,215 @@
+/* Sockets from accept() to their shard.
+ *
+ * Loop's thread only. An accepted socket waits until its request line can be peeked at; the stream
+ * named there chooses the loop and the shard, so that a stream's subscribers come together. That is
+ * an optimisation and nothing else: a socket whose line names no stream goes to any shard. It also
+ * keeps connections that never send a byte out of the daemons: these end at their deadline. */
+#include "loop_internal.h"
+
+#include "clock.h"
+#include "mhd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define ACCEPT_AT_ONCE 256
+#define SPARE_CONNECTIONS 1000 /* beside the subscribers: publishers, scrapes, probes */
+
+static void unlink_pending(sse__loop *loop, sse__pending *pending)
+{
+    if (pending->prev)
+        pending->prev->next = pending->next;
+    else
+        loop->pending_first = pending->next;
+    if (pending->next)
+        pending->next->prev = pending->prev;
+    else
+        loop->pending_last = pending->prev;
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, pending->fd, NULL);
+}
+
+static void drop(sse__loop *loop, sse__pending *pending)
+{
+    close(pending->fd);
+    free(pending);
+    atomic_fetch_sub(&loop->hub->counters.connections, 1);
+}
+
+/* --- which shard
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+/* The first value of `stream` in the query of a request line, as it stands there. */
+static bool find_stream(const char *line, size_t n, sse_str *out)
+{
+    const char *end = memchr(line, '\n', n);
+    end = end ? end : line + n;
+    const char *at = memchr(line, '?', (size_t)(end - line));
+    while (at && end - at > 8) {
+        at++;
+        if (memcmp(at, "stream=", 7) == 0) {
+            at += 7;
+            const char *stop = at;
+            while (stop < end && *stop != '&' && *stop != ' ' && *stop != '\r')
+                stop++;
+            *out = (sse_str){at, (size_t)(stop - at)};
+            return stop < end; /* else it may be cut off */
+        }
+        at = memchr(at, '&', (size_t)(end - at));
+    }
+    return false;
+}
+
+static sse__loop *choose(sse__loop *loop, sse__pending *pending, const char *line, size_t n)
+{
+    sse_str stream;
+    if (!find_stream(line, n, &stream)) {
+        pending->shard = loop->next_shard++;
+        return loop;
+    }
+    uint64_t hash = sse__strhash(stream.ptr, stream.len);
+    pending->shard = (uint32_t)(hash % SSE__SHARDS);
+    struct sse_server *hub = loop->hub;
+    return hub->loops[hash / SSE__SHARDS % hub->nloops];
+}
+
+void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
+{
+    sse__shard *shard = sse__loop_shard(loop, pending->shard);
+    int fd = pending->fd;
+    if (!shard) {
+        drop(loop, pending);
+        return;
+    }
+    /* It is counted until its connection ends, or at once when the daemon does not take it (it
+     * closes the socket then). */
+    if (!sse__mhd_add(shard->daemon, fd, (struct sockaddr *)&pending->address,
+                      pending->address_len))
+        atomic_fetch_sub(&loop->hub->counters.connections, 1);
+    free(pending);
+    sse__loop_activate(shard);
+}
+
+/* Look at what has come. Returns false when nothing has, and the socket is still open. */
+static bool route(sse__loop *loop, sse__pending *pending, bool linked)
+{
+    char line[2048];
+    ssize_t n = recv(pending->fd, line, sizeof line, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (linked)
+        unlink_pending(loop, pending);
+    if (n <= 0) {
+        drop(loop, pending);
+        return true;
+    }
+    sse__loop *to = choose(loop, pending, line, (size_t)n);
+    if (to == loop)
+        sse__pending_adopt(loop, pending);
+    else
+        sse__loop_hand_over(to, pending);
+    return true;
+}
+
+void sse__pending_ready(sse__loop *loop, sse__pending *pending)
+{
+    (void)route(loop, pending, true);
+}
+
+/* --- waiting for the request line
+ * -------------------------------------------------------------------------------------------- */
+
+static void wait_for_line(sse__loop *loop, sse__pending *pending)
+{
+    uint32_t timeout_ms = loop->hub->options.request_timeout_ms;
+    pending->deadline_ms = timeout_ms == SSE_OFF ? UINT64_MAX : sse__now_ms() + timeout_ms;
+    pending->next = NULL;
+    pending->prev = loop->pending_last;
+    if (pending->prev)
+        pending->prev->next = pending;
+    else
+        loop->pending_first = pending;
+    loop->pending_last = pending;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = &pending->source};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, pending->fd, &event) != 0) {
+        unlink_pending(loop, pending);
+        drop(loop, pending);
+    }
+}
+
+void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all)
+{
+    while (loop->pending_first && (all || loop->pending_first->deadline_ms <= now_ms)) {
+        sse__pending *pending = loop->pending_first;
+        unlink_pending(loop, pending);
+        drop(loop, pending);
+    }
+}
+
+/* --- accept
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Out of descriptors or memory: leave the rest in the backlog until the next tick, those that we
+ * have are served. */
+static void pause_accept(sse__loop *loop, sse__listener *listener, int error)
+{
+    atomic_fetch_add(&loop->hub->counters.accept_errors, 1);
+    if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
+        return;
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+    loop->paused_listener = listener;
+    sse__log(&loop->hub->options.logger, SSE_LOG_WARN, "accept: %s; pausing for a moment",
+             strerror(error));
+}
+
+static void refuse(int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
+                                 "Content-Type: text/plain\r\nContent-Length: 22\r\n"
+                                 "Connection: close\r\n\r\ntoo many connections.\n";
+    (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+static void take(sse__loop *loop, int fd, const struct sockaddr_storage *address, socklen_t len)
+{
+    sse_server *hub = loop->hub;
+    atomic_fetch_add(&hub->counters.accepted, 1);
+    uint64_t limit = (uint64_t)hub->options.max_subscribers + SPARE_CONNECTIONS;
+    sse__pending *pending = NULL;
+    if (atomic_load(&hub->counters.connections) < limit)
+        pending = calloc(1, sizeof *pending);
+    if (!pending) {
+        refuse(fd);
+        return;
+    }
+    atomic_fetch_add(&hub->counters.connections, 1);
+    pending->source.kind = SSE__SOURCE_PENDING;
+    pending->fd = fd;
+    pending->address_len = len;
+    memcpy(&pending->address, address, sizeof *address);
+    if (!route(loop, pending, false))
+        wait_for_line(loop, pending);
+}
+
+void sse__loop_accept(sse__loop *loop, sse__listener *listener)
+{
+    for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+        struct sockaddr_storage address = {0};
+        socklen_t len = sizeof address;
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            take(loop, fd, &address, len);
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            pause_accept(loop, listener, errno);
+            return;
+        }
+    }
+}

@@ -1,0 +1,539 @@
+/* Requests: routes, access, subscribing; what is published and inspected is in http_publish.c and
+ * http_inspect.c.
+ *
+ * Runs on the thread that drives the connection. libmicrohttpd calls the handler once with the
+ * headers, then with the pieces of the body, then once more: an exchange keeps what is known
+ * between these calls. It answers in the last call, because an earlier answer ends the connection
+ * under a client that still sends; only a client that asked first (Expect: 100-continue) is told at
+ * once. sse__http_completed() frees the exchange, however the request ended. */
+#include "http.h"
+
+#include "hub.h"
+#include "mhd.h"
+#include "subscriber.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+/* How much of an unwanted body is read before the connection is closed instead. */
+#define DISCARD_BYTES ((uint64_t)64 << 20)
+
+/* A body with many events may be so many times as large as one event. */
+#define BATCH_FACTOR 16
+
+typedef enum route { ROUTE_EVENTS, ROUTE_STREAMS, ROUTE_METRICS, ROUTE_HEALTH, ROUTE_NONE } route;
+
+typedef enum verb { VERB_GET, VERB_HEAD, VERB_POST, VERB_DELETE, VERB_OPTIONS, VERB_OTHER } verb;
+
+typedef struct sse__exchange {
+    route route;
+    verb verb;
+    sse__answer answer; /* decided when its status is set */
+    sse__text body;
+    uint64_t received;
+} exchange;
+
+struct sse_request {
+    const sse__http_call *call;
+    const char *stream;
+    char address[SSE__ADDRESS_MAX];
+    sse_action action;
+};
+
+/* --- the request as callbacks see it
+ * ----------------------------------------------------------------------------------------- */
+
+sse_action sse_request_action(const sse_request *request) { return request->action; }
+
+const char *sse_request_method(const sse_request *request) { return request->call->method; }
+
+const char *sse_request_path(const sse_request *request) { return request->call->url; }
+
+const char *sse_request_stream(const sse_request *request) { return request->stream; }
+
+const char *sse_request_address(const sse_request *request) { return request->address; }
+
+const char *sse_request_header(const sse_request *request, const char *name)
+{
+    return sse__mhd_header(request->call->connection, name);
+}
+
+const char *sse_request_query(const sse_request *request, const char *name)
+{
+    return sse__mhd_query(request->call->connection, name).ptr;
+}
+
+/* --- answers
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+
+void sse__answer_error(sse__answer *answer, unsigned status, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    answer->status = status;
+    sse__text_add(&answer->body, line);
+    sse__text_add(&answer->body, "\n");
+    if (status == 429)
+        answer->retry_after = "1";
+    if (status == 503)
+        answer->retry_after = "5";
+}
+
+void sse__answer_err(sse__answer *answer, sse_err err, const char *stream)
+{
+    switch (err) {
+    case SSE_ENOSTREAM:
+        sse__answer_error(answer, 404, "There is no stream '%.200s'.", stream);
+        break;
+    case SSE_EINVAL:
+        sse__answer_error(answer, 400, "'%.200s' cannot be the name of a stream.", stream);
+        break;
+    case SSE_EFULL:
+        sse__answer_error(answer, 429, "The ring of stream '%.200s' is full.", stream);
+        break;
+    case SSE_ELIMIT:
+        sse__answer_error(answer, 429, "A limit of this server is reached.");
+        break;
+    case SSE_ECLOSED:
+        sse__answer_error(answer, 503, "The server is shutting down.");
+        break;
+    default:
+        sse__answer_error(answer, 503, "The server cannot do this now: %s.", sse_strerror(err));
+        break;
+    }
+}
+
+/* The value for Access-Control-Allow-Origin, or NULL. */
+static const char *allowed_origin(const sse_server *hub, const char *origin)
+{
+    for (size_t i = 0; origin && i < hub->options.cors_origin_count; i++) {
+        if (strcmp(hub->cors_origins[i], "*") == 0)
+            return "*";
+        if (strcasecmp(hub->cors_origins[i], origin) == 0)
+            return origin;
+    }
+    return NULL;
+}
+
+static bool user_sets(const sse_server *hub, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < hub->options.header_count; i++)
+        if (strncasecmp(hub->headers[i], name, len) == 0 && hub->headers[i][len] == ':')
+            return true;
+    return false;
+}
+
+typedef struct headers {
+    sse__header list[64];
+    size_t n;
+    char *copies[64]; /* names of the user's headers */
+    size_t ncopies;
+} headers;
+
+static void add(headers *h, const char *name, const char *value)
+{
+    if (value && h->n < sizeof h->list / sizeof h->list[0])
+        h->list[h->n++] = (sse__header){name, value};
+}
+
+/* The user's headers, and what CORS wants (Fetch standard). */
+static void add_common(headers *h, const sse__http_call *call)
+{
+    const sse_server *hub = call->hub;
+    for (size_t i = 0; i < hub->options.header_count && h->ncopies < 48; i++) {
+        const char *colon = strchr(hub->headers[i], ':');
+        char *name = strndup(hub->headers[i], (size_t)(colon - hub->headers[i]));
+        if (!name)
+            continue;
+        h->copies[h->ncopies++] = name;
+        add(h, name, colon + 1 + strspn(colon + 1, " \t"));
+    }
+    const char *origin = sse__mhd_header(call->connection, "Origin");
+    const char *allowed = allowed_origin(hub, origin);
+    add(h, "Access-Control-Allow-Origin", allowed);
+    if (allowed && strcmp(allowed, "*") != 0)
+        add(h, "Access-Control-Allow-Credentials", "true");
+    if (hub->options.cors_origin_count > 0)
+        add(h, "Vary", "Origin");
+}
+
+static void free_headers(headers *h)
+{
+    for (size_t i = 0; i < h->ncopies; i++)
+        free(h->copies[i]);
+}
+
+static bool reply(const sse__http_call *call, const sse__answer *answer)
+{
+    headers h = {.n = 0};
+    add_common(&h, call);
+    bool head = strcmp(call->method, "HEAD") == 0;
+    if (answer->body.len > 0 || answer->type)
+        add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
+    add(&h, "Allow", answer->allow);
+    add(&h, "Retry-After", answer->retry_after);
+    if (answer->status == 401)
+        add(&h, "WWW-Authenticate", "Bearer");
+    if (answer->status == 401 || answer->status == 403 || answer->status == 413 ||
+        answer->status == 429)
+        atomic_fetch_add(&call->hub->counters.refused, 1);
+    if (!user_sets(call->hub, "Cache-Control"))
+        add(&h, "Cache-Control", "no-store");
+    sse_str body = {answer->body.ptr, head ? 0 : answer->body.len};
+    bool ok =
+        !answer->body.failed && sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
+    free_headers(&h);
+    return ok;
+}
+
+static void add_event_stream(headers *h, const sse__http_call *call)
+{
+    add(h, "Content-Type", "text/event-stream");
+    if (!user_sets(call->hub, "Cache-Control"))
+        add(h, "Cache-Control", "no-cache");
+    if (!user_sets(call->hub, "X-Accel-Buffering"))
+        add(h, "X-Accel-Buffering", "no");
+    add_common(h, call);
+}
+
+static bool reply_preflight(const sse__http_call *call, const char *allow)
+{
+    headers h = {.n = 0};
+    add_common(&h, call);
+    add(&h, "Allow", allow);
+    if (sse__mhd_header(call->connection, "Access-Control-Request-Method") &&
+        allowed_origin(call->hub, sse__mhd_header(call->connection, "Origin"))) {
+        add(&h, "Access-Control-Allow-Methods", allow);
+        add(&h, "Access-Control-Allow-Headers",
+            "Authorization, Cache-Control, Content-Type, Last-Event-ID");
+        add(&h, "Access-Control-Max-Age", "86400");
+    }
+    bool ok = sse__mhd_reply(call->connection, 204, (sse_str){"", 0}, h.list, h.n);
+    free_headers(&h);
+    return ok;
+}
+
+/* --- access
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
+
+/* A browser says where a page comes from. One from elsewhere may publish only when CORS lets it. */
+static bool from_elsewhere(const sse__http_call *call)
+{
+    const char *origin = sse__mhd_header(call->connection, "Origin");
+    const char *host = sse__mhd_header(call->connection, "Host");
+    if (!origin || allowed_origin(call->hub, origin))
+        return false;
+    const char *authority = strstr(origin, "://");
+    return !authority || !host || strcasecmp(authority + 3, host) != 0;
+}
+
+/* May it? Otherwise the answer is set. */
+static bool allowed(const sse__http_call *call, sse_action action, const char *stream,
+                    sse__answer *answer)
+{
+    const sse_server_options *options = &call->hub->options;
+    bool changes = action == SSE_ACTION_PUBLISH || action == SSE_ACTION_REMOVE;
+    if (changes && from_elsewhere(call)) {
+        sse__answer_error(answer, 403, "Pages of this origin may not publish here.");
+        return false;
+    }
+    if (!options->callbacks.authorize)
+        return true;
+    sse_request request = {.call = call, .stream = stream, .action = action};
+    sse__mhd_address(call->connection, request.address);
+    sse__assert_no_locks();
+    int status = options->callbacks.authorize(options->user, &request);
+    if (status == 0)
+        return true;
+    if (status < 400 || status > 599)
+        status = 403;
+    sse__answer_error(answer, (unsigned)status, "%s",
+                      status == 401   ? "This needs a token."
+                      : status == 403 ? "This is not allowed."
+                                      : "This was refused.");
+    return false;
+}
+
+/* The stream that the query names, or NULL and the answer is set. */
+static const char *stream_name(const sse__http_call *call, sse__answer *answer)
+{
+    sse_str name = sse__mhd_query(call->connection, "stream");
+    if (!name.ptr || name.len == 0)
+        sse__answer_error(answer, 400, "Name a stream: ?stream=NAME.");
+    else if (strlen(name.ptr) != name.len)
+        sse__answer_error(answer, 400, "The name of a stream cannot hold a NUL.");
+    else if (sse__mhd_query_count(call->connection, "stream") > 1)
+        sse__answer_error(answer, 400, "Name one stream only.");
+    else
+        return name.ptr;
+    return NULL;
+}
+
+/* --- routes
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+static const char *allow_of(const sse_server *hub, route to)
+{
+    if (to != ROUTE_EVENTS)
+        return "GET, HEAD, OPTIONS";
+    return hub->options.http_publish ? "GET, HEAD, POST, DELETE, OPTIONS" : "GET, HEAD, OPTIONS";
+}
+
+static route find_route(const sse__http_call *call)
+{
+    if (!call->shard || strcmp(call->url, "/events") == 0)
+        return ROUTE_EVENTS;
+    if (strcmp(call->url, "/streams") == 0)
+        return ROUTE_STREAMS;
+    if (strcmp(call->url, "/metrics") == 0)
+        return ROUTE_METRICS;
+    return strcmp(call->url, "/healthz") == 0 ? ROUTE_HEALTH : ROUTE_NONE;
+}
+
+static verb find_verb(const sse__http_call *call, route to)
+{
+    static const struct {
+        const char *name;
+        verb verb;
+    } verbs[] = {{"GET", VERB_GET},
+                 {"HEAD", VERB_HEAD},
+                 {"OPTIONS", VERB_OPTIONS},
+                 {"POST", VERB_POST},
+                 {"DELETE", VERB_DELETE}};
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(call->method, verbs[i].name) == 0) {
+            bool changes = verbs[i].verb == VERB_POST || verbs[i].verb == VERB_DELETE;
+            bool possible = to == ROUTE_EVENTS && call->hub->options.http_publish;
+            return changes && !possible ? VERB_OTHER : verbs[i].verb;
+        }
+    return VERB_OTHER;
+}
+
+/* A body is one event, or many in wire format. */
+static uint64_t max_body(const sse__http_call *call)
+{
+    const char *type = sse__mhd_header(call->connection, "Content-Type");
+    uint64_t one = call->hub->options.max_event_bytes;
+    return sse__http_is_event_stream(type) ? one * BATCH_FACTOR : one;
+}
+
+static void refuse_body(const sse__http_call *call, exchange *ex)
+{
+    sse__answer_error(&ex->answer, 413, "The body is larger than %llu bytes.",
+                      (unsigned long long)max_body(call));
+    sse__text_fini(&ex->body);
+}
+
+/* With only the headers known: is there a reason not to read the body? */
+static void look_ahead(const sse__http_call *call, exchange *ex)
+{
+    if (ex->route == ROUTE_NONE) {
+        sse__answer_error(&ex->answer, 404, "There is nothing at %.200s.", call->url);
+    } else if (ex->verb == VERB_OTHER) {
+        ex->answer.allow = allow_of(call->hub, ex->route);
+        sse__answer_error(&ex->answer, 405, "%.40s is not possible here.", call->method);
+    } else if (ex->verb == VERB_POST) {
+        const char *length = sse__mhd_header(call->connection, "Content-Length");
+        const char *name = stream_name(call, &ex->answer);
+        if (name && allowed(call, SSE_ACTION_PUBLISH, name, &ex->answer) && length &&
+            strtoull(length, NULL, 10) > max_body(call))
+            refuse_body(call, ex);
+    }
+}
+
+static exchange *begin(const sse__http_call *call)
+{
+    exchange *ex = calloc(1, sizeof *ex);
+    if (!ex)
+        return NULL;
+    *call->exchange = ex;
+    ex->route = find_route(call);
+    ex->verb = find_verb(call, ex->route);
+    look_ahead(call, ex);
+    return ex;
+}
+
+/* A piece of the body. Returns false when there is no end to it. */
+static bool receive(const sse__http_call *call, exchange *ex)
+{
+    size_t n = *call->upload_size;
+    *call->upload_size = 0;
+    ex->received += n;
+    if (call->conn)
+        sse__conn_expect(call->conn);
+    if (ex->answer.status != 0 || ex->verb != VERB_POST)
+        return ex->received <= DISCARD_BYTES;
+    if (ex->received > max_body(call)) {
+        refuse_body(call, ex);
+        return true;
+    }
+    sse__text_add_bytes(&ex->body, call->upload, n);
+    if (ex->body.failed)
+        sse__answer_err(&ex->answer, SSE_ENOMEM, "");
+    return true;
+}
+
+static bool serve_subscribe(const sse__http_call *call, exchange *ex)
+{
+    sse__stream *stream = NULL;
+    const char *name = stream_name(call, &ex->answer);
+    if (name && atomic_load(&call->hub->closing))
+        sse__answer_err(&ex->answer, SSE_ECLOSED, name);
+    else if (name && allowed(call, SSE_ACTION_SUBSCRIBE, name, &ex->answer)) {
+        sse_err err = sse__hub_stream(call->hub, name, true, &stream);
+        if (err != SSE_OK)
+            sse__answer_err(&ex->answer, err, name);
+    }
+    if (ex->answer.status != 0)
+        return reply(call, &ex->answer);
+
+    const char *last = sse__mhd_header(call->connection, "Last-Event-ID");
+    if (!last)
+        last = sse__mhd_query(call->connection, "lastEventId").ptr;
+    char address[SSE__ADDRESS_MAX];
+    sse__mhd_address(call->connection, address);
+    sse__sub_request request = {.stream = stream,
+                                .connection = call->connection,
+                                .shard = call->shard,
+                                .loop = call->loop,
+                                .fd = sse__mhd_fd(call->connection),
+                                .address = address,
+                                .last_event_id = last};
+    sse__sub *sub;
+    sse_err err = sse__sub_new(&request, &sub);
+    sse__stream_unref(stream);
+    if (err != SSE_OK) {
+        sse__answer_err(&ex->answer, err, name);
+        return reply(call, &ex->answer);
+    }
+    if (call->conn)
+        sse__conn_relax(call->conn);
+    headers h = {.n = 0};
+    add_event_stream(&h, call);
+    bool ok = sse__mhd_stream(call->connection, sub, h.list, h.n);
+    free_headers(&h);
+    return ok;
+}
+
+static bool serve_head(const sse__http_call *call, exchange *ex)
+{
+    sse__stream *stream;
+    const char *name = stream_name(call, &ex->answer);
+    if (name && allowed(call, SSE_ACTION_SUBSCRIBE, name, &ex->answer)) {
+        sse_err err = sse__hub_stream(call->hub, name, false, &stream);
+        if (err == SSE_OK)
+            sse__stream_unref(stream);
+        else if (!call->hub->options.auto_stream)
+            sse__answer_err(&ex->answer, err, name);
+    }
+    if (ex->answer.status != 0)
+        return reply(call, &ex->answer);
+    headers h = {.n = 0};
+    add_event_stream(&h, call);
+    bool ok = sse__mhd_reply(call->connection, 200, (sse_str){"", 0}, h.list, h.n);
+    free_headers(&h);
+    return ok;
+}
+
+static bool serve_publish(const sse__http_call *call, exchange *ex)
+{
+    struct MHD_Connection *connection = call->connection;
+    sse__publication publication = {
+        .hub = call->hub,
+        .stream = sse__mhd_query(connection, "stream").ptr, /* checked by look_ahead() */
+        .content_type = sse__mhd_header(connection, "Content-Type"),
+        .event = sse__mhd_query(connection, "event"),
+        .id = sse__mhd_query(connection, "id"),
+        .retry = sse__mhd_query(connection, "retry"),
+        .body = {ex->body.ptr ? ex->body.ptr : "", ex->body.len}};
+    sse__http_publish(&publication, &ex->answer);
+    return reply(call, &ex->answer);
+}
+
+static bool serve_remove(const sse__http_call *call, exchange *ex)
+{
+    const char *name = stream_name(call, &ex->answer);
+    if (name && allowed(call, SSE_ACTION_REMOVE, name, &ex->answer)) {
+        sse_err err = sse_server_remove_stream(call->hub, name);
+        if (err != SSE_OK)
+            sse__answer_err(&ex->answer, err, name);
+        else
+            ex->answer.status = 204;
+    }
+    return reply(call, &ex->answer);
+}
+
+static bool serve_inspect(const sse__http_call *call, exchange *ex)
+{
+    sse_server *hub = call->hub;
+    sse__answer *answer = &ex->answer;
+    if (ex->route == ROUTE_HEALTH) {
+        if (atomic_load(&hub->closing))
+            sse__answer_err(answer, SSE_ECLOSED, "");
+        else
+            sse__answer_error(answer, 200, "ok");
+    } else if (allowed(call, SSE_ACTION_INSPECT, NULL, answer)) {
+        if (ex->route == ROUTE_STREAMS)
+            sse__http_streams(hub, answer);
+        else
+            sse__http_metrics(hub, answer);
+    }
+    return reply(call, answer);
+}
+
+static bool serve(const sse__http_call *call, exchange *ex)
+{
+    if (ex->answer.status != 0)
+        return reply(call, &ex->answer);
+    if (ex->verb == VERB_OPTIONS)
+        return reply_preflight(call, allow_of(call->hub, ex->route));
+    if (ex->route != ROUTE_EVENTS)
+        return serve_inspect(call, ex);
+    switch (ex->verb) {
+    case VERB_GET:
+        return serve_subscribe(call, ex);
+    case VERB_HEAD:
+        return serve_head(call, ex);
+    case VERB_POST:
+        return serve_publish(call, ex);
+    default:
+        return serve_remove(call, ex);
+    }
+}
+
+bool sse__http_handle(const sse__http_call *call)
+{
+    exchange *ex = *call->exchange;
+    if (!ex) {
+        ex = begin(call);
+        bool asked = sse__mhd_header(call->connection, "Expect") != NULL;
+        if (ex && ex->answer.status != 0 && asked)
+            return reply(call, &ex->answer);
+        return ex != NULL;
+    }
+    if (*call->upload_size > 0)
+        return receive(call, ex);
+    if (call->conn)
+        sse__conn_expect(call->conn); /* time to read the answer */
+    return serve(call, ex);
+}
+
+void sse__http_completed(struct sse__exchange **context)
+{
+    exchange *ex = *context;
+    if (!ex)
+        return;
+    sse__text_fini(&ex->body);
+    sse__text_fini(&ex->answer.body);
+    free(ex);
+    *context = NULL;
+}

@@ -1,0 +1,71 @@
+/* HTTP: from a request to a subscriber, a published event, or an answer. */
+#ifndef SSE__HTTP_H
+#define SSE__HTTP_H
+
+#include "json.h"
+#include "loop.h"
+
+#include <sse/server.h>
+
+struct sse__exchange;
+
+/* One call of the access handler. */
+typedef struct sse__http_call {
+    sse_server *hub;
+    struct sse__loop *loop;
+    sse__shard *shard; /* NULL in a user's daemon */
+    sse__conn *conn;   /* likewise */
+    struct MHD_Connection *connection;
+    const char *url;
+    const char *method;
+    const char *upload;
+    size_t *upload_size;
+    struct sse__exchange **exchange; /* the request's context */
+} sse__http_call;
+
+/* Returns false when the connection is to be closed. Thread: the connection's. */
+bool sse__http_handle(const sse__http_call *call);
+/* The request is over: free its context. */
+void sse__http_completed(struct sse__exchange **exchange);
+
+/* What a request became. */
+typedef struct sse__answer {
+    unsigned status;
+    const char *type;        /* Content-Type; NULL: text/plain */
+    const char *allow;       /* of a 405 */
+    const char *retry_after; /* of a 429 or 503 */
+    sse__text body;
+} sse__answer;
+
+/* Set an error: one sentence. */
+void sse__answer_error(sse__answer *answer, unsigned status, const char *format, ...)
+    SSE_PRINTF(3, 4);
+/* Likewise for an error of the hub. */
+void sse__answer_err(sse__answer *answer, sse_err err, const char *stream);
+
+/* --- http_publish.c
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct sse__publication {
+    sse_server *hub;
+    const char *stream;
+    const char *content_type; /* NULL when there is none */
+    sse_str event, id, retry; /* of the query; absent when not given */
+    sse_str body;
+} sse__publication;
+
+/* Is this Content-Type (or NULL) text/event-stream? */
+bool sse__http_is_event_stream(const char *content_type);
+
+/* Publish what a POST holds, all or none; the answer's body has the ids. Thread: any. */
+void sse__http_publish(const sse__publication *publication, sse__answer *answer);
+
+/* --- http_inspect.c
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+void sse__http_streams(sse_server *hub, sse__answer *answer);
+void sse__http_metrics(sse_server *hub, sse__answer *answer);
+
+#endif

@@ -1,0 +1,101 @@
+/* The hub: what sse_server is inside. */
+#ifndef SSE__HUB_H
+#define SSE__HUB_H
+
+#include "logger.h"
+#include "stream.h"
+
+/* Subscribers from one address. Guarded by hub.mu. */
+typedef struct sse__ip {
+    sse__strnode node;
+    uint32_t count;
+    char address[];
+} sse__ip;
+
+/* Counters of the whole server that no stream holds; relaxed, they synchronise nothing. */
+typedef struct sse__hub_counters {
+    _Atomic uint64_t subscribed;
+    _Atomic uint64_t left[6];
+    _Atomic uint64_t connections;
+    _Atomic uint64_t accepted;
+    _Atomic uint64_t accept_errors;
+    _Atomic uint64_t refused;
+} sse__hub_counters;
+
+struct sse_server {
+    /* immutable */
+    sse_server_options options; /* defaults filled in; its arrays are our copies */
+    sse__stream_config stream_config;
+    sse__frame *retry; /* first frame of every subscriber, or NULL */
+    char **headers;
+    char **cors_origins;
+    struct sse__loop *keeper; /* housekeeping, and subscribers in the user's own daemons */
+
+    /* atomic */
+    atomic_uint refs;    /* the owner, streams */
+    atomic_bool closing; /* set once by sse_server_close() */
+    _Atomic uint64_t next_number;
+    _Atomic uint64_t epoch;
+    _Atomic uint64_t nsubs_at_close; /* how far the reconnections are spread */
+    sse__hub_counters counters;
+
+    sse__mutex workers_mu; /* rank LEAF; guards `workers` */
+    sse__cond no_workers;  /* sse_server_stop() waits: the last worker went */
+    uint64_t workers;
+
+    sse__mutex mu;       /* rank HUB; guards everything below */
+    sse__cond idle;      /* sse_server_stop() waits: the last subscriber went */
+    sse__strmap streams; /* holds a reference of each */
+    sse__stream *alive;  /* every stream struct that exists, for the totals */
+    sse__strmap ips;
+    uint64_t nsubs;
+    struct sse__loop **loops; /* those with a listener */
+    size_t nloops;
+    struct sse__listener *listeners;
+    sse__stream_counters removed; /* of streams that are gone */
+    uint64_t removed_published;
+    bool stopping; /* sse_server_stop() runs or has run */
+    bool stopped;
+};
+
+sse_server *sse__hub_ref(sse_server *hub);
+void sse__hub_unref(sse_server *hub);
+
+/* The stream of this name with a new reference; `create`: make it if the server makes streams by
+ * itself. Returns: SSE_OK, SSE_ENOSTREAM, and what sse_server_create_stream() returns. Thread: any.
+ */
+SSE_NODISCARD sse_err sse__hub_stream(sse_server *hub, const char *name, bool create,
+                                      sse__stream **out);
+
+/* Check an event against the options and copy it. Returns: SSE_OK, SSE_EINVAL, SSE_ETOOBIG,
+ * SSE_ENOMEM. */
+SSE_NODISCARD sse_err sse__hub_message(const sse_server *hub, const sse_event *event,
+                                       sse_msg **out);
+
+/* Count a subscriber from this address in, or refuse: SSE_OK, SSE_ELIMIT, SSE_ECLOSED, SSE_ENOMEM.
+ */
+SSE_NODISCARD sse_err sse__hub_enter(sse_server *hub, const char *address, sse__ip **ip);
+void sse__hub_leave(sse_server *hub, sse__ip *ip);
+
+/* A worker starts, ends; and how many there are. Thread: any; any lock may be held. */
+void sse__hub_worker_started(sse_server *hub);
+void sse__hub_worker_ended(sse_server *hub);
+uint64_t sse__hub_workers(sse_server *hub);
+
+/* Remove automatic streams that have been idle. Thread: the keeper's. */
+void sse__hub_reap(sse_server *hub, uint64_t now_ms);
+
+/* A stream's struct comes and goes; its counters stay in the totals. */
+void sse__hub_stream_born(sse_server *hub, sse__stream *st);
+void sse__hub_stream_dead(sse_server *hub, sse__stream *st);
+
+/* --- options.c
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* Check and copy. Returns SSE_OK, SSE_EINVAL, SSE_ENOMEM; sse__options_fini() is due in any case.
+ */
+SSE_NODISCARD sse_err sse__options_init(sse_server *hub, const sse_server_options *options);
+void sse__options_fini(sse_server *hub);
+
+#endif

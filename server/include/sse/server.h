@@ -1,0 +1,280 @@
+/* The server: a hub of streams, their subscribers over HTTP, and what is published to them.
+ *
+ * A hub works inside your program: publish from any thread with sse_server_publish(), let clients
+ * in through a listener of its own (sse_server_listen()) or through your libmicrohttpd daemon
+ * (sse_server_handle()), or both. WHATWG HTML, "Server-sent events"; RFC 9110 and RFC 9112 for
+ * HTTP. */
+#ifndef SSE_SERVER_H
+#define SSE_SERVER_H
+
+#include <sse/event.h>
+#include <sse/log.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sse_server sse_server;
+struct MHD_Connection;
+
+/* What a new subscriber gets from the history. With a Last-Event-ID, SSE_REPLAY_ALL and
+ * SSE_REPLAY_RESUME both send what came after that event. In every mode a subscriber whose
+ * Last-Event-ID cannot be resumed from is told by an event of type "gap". */
+typedef enum sse_replay {
+    SSE_REPLAY_DEFAULT = 0, /* all */
+    SSE_REPLAY_ALL,         /* everything that is held */
+    SSE_REPLAY_RESUME,      /* only what came after the Last-Event-ID; nothing without one */
+    SSE_REPLAY_NONE         /* nothing */
+} sse_replay;
+
+/* What happens to a subscriber that the stream has overtaken: the events kept for it have reached
+ * the limit, its socket takes nothing, and it has had its grace (slow_grace_ms). Except under
+ * SSE_SLOW_BLOCK nobody else waits for it beyond that grace. */
+typedef enum sse_slow_policy {
+    SSE_SLOW_DEFAULT = 0, /* close */
+    SSE_SLOW_CLOSE,       /* end its connection; it can come back with its Last-Event-ID */
+    SSE_SLOW_DROP_OLDEST, /* lose the oldest events that wait for it; a "gap" event tells it how
+                             many */
+    SSE_SLOW_DROP_NEWEST, /* keep what waits for it, lose new ones until it has caught up; a "gap"
+                             event tells */
+    SSE_SLOW_BLOCK /* the stream waits: publishers block (or are refused) until it has read or left
+                    */
+} sse_slow_policy;
+
+/* Why a subscriber left. */
+typedef enum sse_leave_reason {
+    SSE_LEFT_GONE = 1, /* the client closed its connection */
+    SSE_LEFT_SLOW,     /* SSE_SLOW_CLOSE */
+    SSE_LEFT_REMOVED,  /* the stream was removed */
+    SSE_LEFT_DRAINED,  /* the server was closed */
+    SSE_LEFT_ERROR     /* no memory, or the connection broke on our side */
+} sse_leave_reason;
+
+/* "gone", "slow", "removed", "drained", "error". */
+SSE_API const char *sse_leave_reason_name(sse_leave_reason reason);
+
+/* What a request wants; for the authorize callback. */
+typedef enum sse_action {
+    SSE_ACTION_SUBSCRIBE = 1,
+    SSE_ACTION_PUBLISH,
+    SSE_ACTION_REMOVE, /* remove a stream */
+    SSE_ACTION_INSPECT /* list of streams, metrics */
+} sse_action;
+
+/* A request, as the authorize callback sees it. Valid during the callback; so are the strings. */
+typedef struct sse_request sse_request;
+SSE_API sse_action sse_request_action(const sse_request *request);
+SSE_API const char *sse_request_method(const sse_request *request);
+SSE_API const char *sse_request_path(const sse_request *request);
+/* The stream asked for, or NULL (SSE_ACTION_INSPECT). */
+SSE_API const char *sse_request_stream(const sse_request *request);
+/* The client's address without a port, "unix" for a unix socket. */
+SSE_API const char *sse_request_address(const sse_request *request);
+/* A header or a query argument (decoded), or NULL. */
+SSE_API const char *sse_request_header(const sse_request *request, const char *name);
+SSE_API const char *sse_request_query(const sse_request *request, const char *name);
+
+typedef struct sse_subscriber_info {
+    uint64_t number;           /* unique in this server */
+    const char *stream;        /* valid during the callback */
+    const char *address;       /* valid during the callback */
+    const char *last_event_id; /* as sent by the client, "" for none; valid during the callback */
+} sse_subscriber_info;
+
+/* Called without any lock held, from I/O threads of the server or the thread of the user's daemon.
+ * They should be quick: others are served by the same thread. They may call any sse_server function
+ * but sse_server_stop() and sse_server_free(). */
+typedef struct sse_server_callbacks {
+    /* Return 0 to allow, or an HTTP status (400 to 599) to answer instead. 401 adds
+     * `WWW-Authenticate: Bearer`. */
+    int (*authorize)(void *user, const sse_request *request);
+    void (*on_subscribe)(void *user, const sse_subscriber_info *subscriber);
+    /* Exactly once for each on_subscribe. */
+    void (*on_unsubscribe)(void *user, const sse_subscriber_info *subscriber,
+                           sse_leave_reason reason);
+} sse_server_callbacks;
+
+/* Options of a stream. Zero is the default, which for streams made with options of NULL is what the
+ * server's say. */
+typedef struct sse_stream_options {
+    size_t size;             /* set by SSE_STREAM_OPTIONS_INIT */
+    uint64_t history_bytes;  /* wire bytes kept for replay; 0 = 16 MiB */
+    uint32_t ring_events;    /* accepted events that may wait for the worker, and for a slow
+                                subscriber; 0 = 1024 */
+    uint32_t history_events; /* events kept for replay; 0 = 1024; SSE_OFF = none */
+    uint32_t event_ttl_ms;   /* how long an event can be replayed; 0 = for ever */
+    sse_replay replay;
+    sse_slow_policy slow;
+    uint32_t slow_grace_ms; /* how long the stream waits for a full socket at the limit; 0 = 250 */
+    bool base64;            /* send data as base64 */
+    bool reserved[7];
+} sse_stream_options;
+#define SSE_STREAM_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(sse_stream_options), 0, 0, 0, 0, SSE_REPLAY_DEFAULT, SSE_SLOW_DEFAULT, 0, false,    \
+        {                                                                                          \
+            false                                                                                  \
+        }                                                                                          \
+    }
+
+typedef struct sse_server_options {
+    size_t size;               /* set by SSE_SERVER_OPTIONS_INIT */
+    sse_stream_options stream; /* for streams that are made without options of their own */
+    uint64_t max_event_bytes;  /* id, type, data and comment of one event; 0 = 1 MiB */
+    uint32_t
+        heartbeat_ms; /* comment on a connection that was idle so long; 0 = 15000; SSE_OFF = none */
+    uint32_t retry_ms;               /* sent to each subscriber at its start; 0 = not sent */
+    uint32_t max_streams;            /* 0 = 10000 */
+    uint32_t max_subscribers;        /* 0 = 100000 */
+    uint32_t max_subscribers_per_ip; /* 0 = no limit */
+    uint32_t threads;                /* I/O threads of sse_server_listen(); 0 = number of cores */
+    uint32_t connection_memory;      /* bytes a connection of our listener may use; 0 = 8 KiB */
+    uint32_t request_timeout_ms; /* for a request's headers, a body's next piece, the next request;
+                                    0 = 10000 */
+    uint32_t
+        drain_ms; /* sse_server_stop(): time to deliver what is queued; 0 = 5000; SSE_OFF = none */
+    uint32_t auto_stream_idle_ms; /* an automatic stream idle for so long is removed; 0 = 60000 */
+    const char *const *headers;   /* extra response headers, "Name: value"; copied */
+    size_t header_count;          /* of headers */
+    const char *const
+        *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
+    size_t cors_origin_count; /* of cors_origins */
+    sse_server_callbacks callbacks; /* all optional */
+    void *user;                     /* passed to the callbacks */
+    sse_logger logger;              /* what the library has to tell */
+    bool auto_stream;               /* make a stream on its first subscribe or publish */
+    bool http_publish;              /* let clients publish and remove streams over HTTP */
+    bool reserved[6];
+} sse_server_options;
+/* Use: sse_server_options options; sse_server_options_init(&options); */
+SSE_API void sse_server_options_init(sse_server_options *options);
+
+/* Make a hub; starts one housekeeping thread.
+ * Thread:  any.
+ * Owns:    borrows options (may be NULL); the caller owns *out: sse_server_free().
+ * Returns: SSE_OK, SSE_EINVAL (a header or an option that makes no sense), SSE_ENOMEM, SSE_ESYS. */
+SSE_API SSE_NODISCARD sse_err sse_server_new(const sse_server_options *options, sse_server **out);
+
+/* Begin to end: new subscribers and publishers get SSE_ECLOSED (503), what was accepted is still
+ * delivered, then each subscriber's connection is ended with a `retry` of its own that spreads the
+ * reconnections. Thread:  any, also inside callbacks. Returns at once. Idempotent. */
+SSE_API void sse_server_close(sse_server *server);
+
+/* sse_server_close(), then wait until all is delivered or drain_ms have passed, end what is left,
+ * and stop all threads. No callback runs after it has returned. With a daemon of your own: call
+ * this before MHD_stop_daemon(), while the daemon still runs (from another thread than the one that
+ * drives it). Thread:  any but the server's own: not inside callbacks. Idempotent. */
+SSE_API void sse_server_stop(sse_server *server);
+
+/* sse_server_stop() and give back everything. NULL is fine. Nobody may use the server any more. */
+SSE_API void sse_server_free(sse_server *server);
+
+/* Listen and serve with I/O threads of the server's own: the routes are /events, /streams,
+ * /healthz, /metrics. May be called several times. address: "HOST:PORT", "[IPV6]:PORT", ":PORT"
+ * (all addresses), "unix:PATH". Port 0 picks a free one. Thread:  any. Owns:    copies the address.
+ * `bound` (may be NULL) receives the real address, such as "127.0.0.1:41234" or "unix:/run/x".
+ * Returns: SSE_OK, SSE_EINVAL (address), SSE_ERESOLVE, SSE_EADDR (in use or not ours; errno says
+ * which), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
+SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *address,
+                                                char *bound, size_t bound_size);
+
+/* Serve one request of your own libmicrohttpd daemon: pass on the arguments of your
+ * MHD_AccessHandlerCallback, `cls` aside, and return the value as its result (enum MHD_Result). GET
+ * subscribes, POST publishes and DELETE removes if http_publish is set, whatever the path; the
+ * stream is named by `?stream=`. The daemon needs MHD_ALLOW_SUSPEND_RESUME, and
+ * sse_server_completed() as (or called from) its MHD_OPTION_NOTIFY_COMPLETED with the server as
+ * closure, for the requests that this function has served. Any threading mode of the daemon but
+ * MHD_USE_THREAD_PER_CONNECTION. Thread:  the daemon's. */
+SSE_API int sse_server_handle(sse_server *server, struct MHD_Connection *connection,
+                              const char *url, const char *method, const char *version,
+                              const char *upload_data, size_t *upload_data_size, void **con_cls);
+/* `toe` is the enum MHD_RequestTerminationCode. */
+SSE_API void sse_server_completed(void *server, struct MHD_Connection *connection, void **con_cls,
+                                  int toe);
+
+/* Make a stream; nothing happens when it exists. options may be NULL: what the server's options
+ * say. Thread:  any. Returns: SSE_OK; SSE_EINVAL: a name that is empty, longer than 512 bytes, or
+ * holds control characters; SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
+SSE_API SSE_NODISCARD sse_err sse_server_create_stream(sse_server *server, const char *name,
+                                                       const sse_stream_options *options);
+
+/* Remove a stream: its subscribers get what was accepted, and their connections end. Thread: any.
+ * Returns: SSE_OK, SSE_ENOSTREAM. */
+SSE_API SSE_NODISCARD sse_err sse_server_remove_stream(sse_server *server, const char *name);
+
+/* Thread: any. */
+SSE_API bool sse_server_stream_exists(sse_server *server, const char *name);
+
+/* Forget a stream's history; subscribers still get what waits for them. Thread: any. Returns:
+ * SSE_OK, SSE_ENOSTREAM. */
+SSE_API SSE_NODISCARD sse_err sse_server_clear_history(sse_server *server, const char *name);
+
+/* Publish one event to every subscriber of `stream`. An event that holds data and no id gets one,
+ * "<epoch>-<number>". Thread:  any. Blocks while the stream's ring is full;
+ * sse_server_try_publish() does not. Owns:    borrows all pointers until it returns; copies what it
+ * keeps. Returns: SSE_OK, SSE_ENOSTREAM, SSE_EINVAL (id or type holds CR, LF or NUL), SSE_ETOOBIG
+ * (max_event_bytes), SSE_ECLOSED, SSE_ENOMEM; try only: SSE_EFULL. With auto_stream also what
+ * sse_server_create_stream() returns. Partial: on an error nothing was queued. Units:
+ * event->retry_ms in milliseconds. */
+SSE_API SSE_NODISCARD sse_err sse_server_publish(sse_server *server, const char *stream,
+                                                 const sse_event *event);
+SSE_API SSE_NODISCARD sse_err sse_server_try_publish(sse_server *server, const char *stream,
+                                                     const sse_event *event);
+
+/* What a stream has done and holds. */
+typedef struct sse_stream_stats {
+    uint64_t subscribers;   /* now */
+    uint64_t published;     /* events accepted */
+    uint64_t queued;        /* accepted, not yet taken by the worker */
+    uint64_t history;       /* events that a new subscriber could be sent */
+    uint64_t history_bytes; /* of these, in wire format */
+    uint64_t bytes_in;      /* wire bytes of the events, each counted once */
+    uint64_t bytes_out;     /* handed to connections, heartbeats included */
+    uint64_t delivered;     /* events handed to connections, one for each subscriber */
+    uint64_t dropped; /* events not delivered because of a drop policy, one for each subscriber */
+    uint64_t slow_closed; /* subscribers ended by SSE_SLOW_CLOSE */
+    uint64_t gaps;        /* gap events sent */
+    uint64_t replayed;    /* subscribers that started from the history */
+    char oldest_id[64];   /* of the history, cut to fit; "" when there is none */
+    char newest_id[64];   /* likewise */
+} sse_stream_stats;
+
+/* Thread: any. Returns: SSE_OK, SSE_ENOSTREAM. */
+SSE_API SSE_NODISCARD sse_err sse_server_stream_stats(sse_server *server, const char *name,
+                                                      sse_stream_stats *out);
+
+/* Call fn for each stream, in the order of their names, without a lock held; the strings and the
+ * stats are valid during the call. Anything but 0 from fn stops. Thread:  any. Returns: SSE_OK,
+ * SSE_ENOMEM. */
+SSE_API SSE_NODISCARD sse_err sse_server_each_stream(sse_server *server,
+                                                     int (*fn)(void *user, const char *name,
+                                                               const sse_stream_stats *stats),
+                                                     void *user);
+
+typedef struct sse_server_stats {
+    uint64_t streams;       /* now */
+    uint64_t subscribers;   /* now */
+    uint64_t subscribed;    /* since the start */
+    uint64_t left[6];       /* by sse_leave_reason */
+    uint64_t published;     /* events accepted, removed streams included; so all below */
+    uint64_t delivered;     /* as in sse_stream_stats */
+    uint64_t bytes_in;      /* as in sse_stream_stats */
+    uint64_t bytes_out;     /* as in sse_stream_stats */
+    uint64_t dropped;       /* as in sse_stream_stats */
+    uint64_t gaps;          /* as in sse_stream_stats */
+    uint64_t replayed;      /* as in sse_stream_stats */
+    uint64_t connections;   /* now, of our listeners */
+    uint64_t accepted;      /* connections, since the start */
+    uint64_t accept_errors; /* accept() failed, for want of descriptors mostly */
+    uint64_t refused;       /* requests answered with 401, 403, 413 or 429 */
+    uint64_t workers;       /* stream worker threads now */
+    uint64_t draining;      /* 1 after sse_server_close() */
+} sse_server_stats;
+
+/* Thread: any. */
+SSE_API void sse_server_get_stats(sse_server *server, sse_server_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

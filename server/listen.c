@@ -1,0 +1,256 @@
+/* Listening sockets: addresses, TCP and unix, and the I/O threads that start with the first one.
+ *
+ * Called from any thread; what it makes is entered under hub.mu. */
+#include "hub.h"
+#include "loop.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static sse_err error_of_errno(void)
+{
+    switch (errno) {
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+    case EACCES:
+    case ENOENT:
+    case ENOTDIR:
+        return SSE_EADDR;
+    case ENOMEM:
+    case ENOBUFS:
+        return SSE_ENOMEM;
+    default:
+        return SSE_ESYS;
+    }
+}
+
+/* Close without losing errno. */
+static void close_quietly(int fd)
+{
+    int error = errno;
+    close(fd);
+    errno = error;
+}
+
+/* --- unix sockets
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+/* A socket file that nobody serves is a left-over of a server that was killed. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    struct stat info;
+    if (lstat(address->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode))
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool refused = connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+                   errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+static sse_err open_unix(const char *path, int *out)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (*path == '\0' || strlen(path) >= sizeof address.sun_path)
+        return SSE_EINVAL;
+    strcpy(address.sun_path, path);
+    if (is_stale(&address))
+        unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return error_of_errno();
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, SOMAXCONN) != 0) {
+        close_quietly(fd);
+        return error_of_errno();
+    }
+    *out = fd;
+    return SSE_OK;
+}
+
+/* --- TCP
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+static bool good_port(const char *port)
+{
+    size_t n = strlen(port);
+    return n > 0 && n <= 5 && strspn(port, "0123456789") == n && strtoul(port, NULL, 10) <= 65535;
+}
+
+/* "HOST:PORT" or "[IPV6]:PORT" into its parts; an empty host means all addresses. */
+static bool split(const char *address, char *host, size_t size, const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    if (!colon || !good_port(colon + 1))
+        return false;
+    const char *start = address, *end = colon;
+    if (*start == '[') {
+        if (end[-1] != ']')
+            return false;
+        start++;
+        end--;
+    } else if (memchr(start, ':', (size_t)(end - start))) {
+        return false; /* an IPv6 address wants brackets */
+    }
+    size_t n = (size_t)(end - start);
+    if (n >= size)
+        return false;
+    memcpy(host, start, n);
+    host[n] = '\0';
+    *port = colon + 1;
+    return true;
+}
+
+static int open_address(const struct addrinfo *info, bool all)
+{
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    int on = 1, off = 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (info->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, all ? &off : &on, sizeof on);
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
+        return fd;
+    close_quietly(fd);
+    return -1;
+}
+
+static sse_err open_tcp(const char *address, int *out)
+{
+    char host[256];
+    const char *port;
+    if (!split(address, host, sizeof host, &port))
+        return SSE_EINVAL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list, *info;
+    if (getaddrinfo(*host ? host : NULL, port, &hints, &list) != 0)
+        return SSE_ERESOLVE;
+    /* For all addresses: one IPv6 socket takes IPv4 as well. */
+    int fd = -1;
+    for (info = list; info && fd < 0 && !*host; info = info->ai_next)
+        if (info->ai_family == AF_INET6)
+            fd = open_address(info, true);
+    for (info = list; info && fd < 0; info = info->ai_next)
+        fd = open_address(info, false);
+    int error = errno;
+    freeaddrinfo(list);
+    errno = error;
+    if (fd < 0)
+        return error_of_errno();
+    *out = fd;
+    return SSE_OK;
+}
+
+static void describe(int fd, const char *path, char *out, size_t size)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    if (!out || size == 0)
+        return;
+    *out = '\0';
+    if (path)
+        snprintf(out, size, "unix:%s", path);
+    else if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
+             getnameinfo((struct sockaddr *)&address, len, host, sizeof host, port, sizeof port,
+                         NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(out, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* --- threads
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Make all loops, then start them: a loop may hand sockets to any other. */
+static sse_err start_loops_locked(sse_server *hub)
+{
+    sse__mutex_assert_held(&hub->mu);
+    if (hub->loops)
+        return SSE_OK;
+    size_t n = hub->options.threads;
+    struct sse__loop **loops = calloc(n, sizeof(struct sse__loop *));
+    sse_err err = loops ? SSE_OK : SSE_ENOMEM;
+    for (size_t i = 0; i < n && err == SSE_OK; i++)
+        err = sse__loop_new(hub, &loops[i]);
+    if (err == SSE_OK) {
+        hub->loops = loops;
+        hub->nloops = n;
+    }
+    for (size_t i = 0; i < n && err == SSE_OK; i++)
+        err = sse__loop_start(loops[i], "sse-io");
+    if (err == SSE_OK)
+        return SSE_OK;
+    for (size_t i = 0; loops && i < n; i++) {
+        sse__loop_stop(loops[i]); /* no socket has come yet, so none takes hub.mu */
+        sse__loop_free(loops[i]);
+    }
+    free(loops);
+    hub->loops = NULL;
+    hub->nloops = 0;
+    return err;
+}
+
+static sse_err enter_locked(sse_server *hub, sse__listener *listener)
+{
+    if (hub->stopping || atomic_load(&hub->closing))
+        return SSE_ECLOSED;
+    sse_err err = start_loops_locked(hub);
+    for (size_t i = 0; i < hub->nloops && err == SSE_OK; i++)
+        err = sse__loop_listen(hub->loops[i], listener);
+    if (err != SSE_OK)
+        return err;
+    listener->next = hub->listeners;
+    hub->listeners = listener;
+    return SSE_OK;
+}
+
+static sse_err add_listener(sse_server *hub, int fd, const char *path)
+{
+    sse__listener *listener = calloc(1, sizeof *listener);
+    if (!listener || (path && !(listener->path = strdup(path)))) {
+        free(listener);
+        return SSE_ENOMEM;
+    }
+    listener->source.kind = SSE__SOURCE_LISTENER;
+    listener->fd = fd;
+    sse__mutex_lock(&hub->mu);
+    sse_err err = enter_locked(hub, listener);
+    sse__mutex_unlock(&hub->mu);
+    if (err != SSE_OK) {
+        free(listener->path);
+        free(listener);
+    }
+    return err;
+}
+
+sse_err sse_server_listen(sse_server *server, const char *address, char *bound, size_t bound_size)
+{
+    if (!address)
+        return SSE_EINVAL;
+    bool is_unix = strncmp(address, "unix:", 5) == 0;
+    const char *path = is_unix ? address + 5 : NULL;
+    int fd;
+    sse_err err = is_unix ? open_unix(path, &fd) : open_tcp(address, &fd);
+    if (err != SSE_OK)
+        return err;
+    describe(fd, path, bound, bound_size);
+    err = add_listener(server, fd, path);
+    if (err != SSE_OK) {
+        close_quietly(fd);
+        if (path)
+            unlink(path);
+    }
+    return err;
+}

@@ -1,0 +1,511 @@
+/* The I/O loop.
+ *
+ * One thread. A turn: take what others have posted (streams with news, subscribers of user daemons
+ * that came or went, sockets), resume the subscribers concerned, run the shards that have something
+ * to do until they have nothing more, look at the clock, wait. Nobody's wake-up is lost: who posts
+ * does so under mu and then writes to wake_fd if the loop said that it sleeps; the loop says so
+ * before its last look at what was posted. */
+#include "loop_internal.h"
+
+#include "clock.h"
+#include "mhd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EVENTS 256
+
+/* --- life
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+sse_err sse__loop_new(struct sse_server *hub, sse__loop **out)
+{
+    sse__loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return SSE_ENOMEM;
+    loop->hub = hub;
+    sse__mutex_init(&loop->mu, SSE__RANK_LOOP);
+    loop->wake_source.kind = SSE__SOURCE_WAKE;
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &loop->wake_source};
+    if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) != 0) {
+        sse__loop_free(loop);
+        return SSE_ESYS;
+    }
+    sse__wheel_init(&loop->wheel, hub->options.heartbeat_ms, sse__now_ms());
+    *out = loop;
+    return SSE_OK;
+}
+
+void sse__loop_free(sse__loop *loop)
+{
+    if (!loop)
+        return;
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
+    sse__mutex_fini(&loop->mu);
+    free(loop);
+}
+
+void sse__loop_signal(sse__loop *loop)
+{
+    if (!atomic_exchange(&loop->sleeping, false))
+        return;
+    uint64_t one = 1;
+    ssize_t n = write(loop->wake_fd, &one, sizeof one); /* fails only when it is readable anyway */
+    (void)n;
+}
+
+/* --- what others post
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+void sse__loop_wake_group(sse__group *group)
+{
+    sse__loop *loop = group->loop;
+    sse__mutex_lock(&loop->mu);
+    bool post = !group->in_queue && !loop->stopped;
+    if (post) {
+        group->in_queue = true;
+        group->queued = NULL;
+        if (loop->groups_last)
+            loop->groups_last->queued = group;
+        else
+            loop->groups_first = group;
+        loop->groups_last = group;
+        sse__stream_ref(group->stream);
+    }
+    sse__mutex_unlock(&loop->mu);
+    if (post)
+        sse__loop_signal(loop);
+}
+
+/* Subscribers of user daemons are added and taken off by the loop's thread, because the wheel is
+ * its own. */
+static bool post_sub(sse__loop *loop, sse__sub *sub, bool add)
+{
+    sse__mutex_lock(&loop->mu);
+    bool running = !loop->stopped;
+    if (running) {
+        if (!sub->posted) {
+            sub->next_posted = loop->posted;
+            loop->posted = sub;
+        }
+        sub->posted = true;
+        if (add)
+            sub->post_add = true;
+        else
+            sub->post_remove = true;
+    }
+    sse__mutex_unlock(&loop->mu);
+    if (running)
+        sse__loop_signal(loop);
+    return running;
+}
+
+sse_err sse__loop_watch(sse__loop *loop, sse__sub *sub)
+{
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = &sub->source};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, sub->fd, &event) != 0)
+        return errno == ENOMEM || errno == ENOSPC ? SSE_ENOMEM : SSE_ESYS;
+    if (sub->shard)
+        sse__wheel_add(&loop->wheel, sub, sse__now_ms());
+    else
+        (void)post_sub(loop, sub, true);
+    return SSE_OK;
+}
+
+void sse__loop_unwatch(sse__loop *loop, sse__sub *sub)
+{
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, sub->fd, NULL); /* not there when watch failed */
+    if (sub->shard) {
+        sse__wheel_remove(&loop->wheel, sub);
+        sse__sub_destroy(sub);
+    } else if (!post_sub(loop, sub, false)) {
+        sse__sub_destroy(sub);
+    }
+}
+
+void sse__loop_hand_over(sse__loop *to, sse__pending *pending)
+{
+    sse__mutex_lock(&to->mu);
+    bool running = !to->stopped;
+    if (running) {
+        pending->next = to->incoming;
+        to->incoming = pending;
+    }
+    sse__mutex_unlock(&to->mu);
+    if (running) {
+        sse__loop_signal(to);
+    } else {
+        close(pending->fd);
+        free(pending);
+    }
+}
+
+/* --- shards
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number)
+{
+    sse__shard *shard = loop->shards[number % SSE__SHARDS];
+    if (shard)
+        return shard;
+    shard = calloc(1, sizeof *shard);
+    if (!shard)
+        return NULL;
+    shard->source.kind = SSE__SOURCE_SHARD;
+    shard->hub = loop->hub;
+    shard->loop = loop;
+    shard->daemon = sse__mhd_start(shard, loop->hub);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &shard->source};
+    if (!shard->daemon ||
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, sse__mhd_epoll_fd(shard->daemon), &event) != 0) {
+        if (shard->daemon)
+            sse__mhd_stop(shard->daemon);
+        free(shard);
+        return NULL;
+    }
+    loop->shards[number % SSE__SHARDS] = shard;
+    return shard;
+}
+
+void sse__loop_activate(sse__shard *shard)
+{
+    if (shard->active)
+        return;
+    shard->active = true;
+    shard->next_active = shard->loop->active;
+    shard->loop->active = shard;
+}
+
+/* Run what is active; what wants to go on at once stays active. */
+static void run_shards(sse__loop *loop)
+{
+    sse__shard *shard = loop->active;
+    loop->active = NULL;
+    for (sse__shard *next; shard; shard = next) {
+        next = shard->next_active;
+        shard->active = false;
+        if (sse__mhd_run(shard->daemon))
+            sse__loop_activate(shard);
+    }
+}
+
+/* --- streams with news
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void wake_sub(sse__sub *sub)
+{
+    if (sse__sub_wake(sub) && sub->shard)
+        sse__loop_activate(sub->shard);
+}
+
+static void heartbeat_due(sse__sub *sub)
+{
+    atomic_store(&sub->heartbeat, true);
+    wake_sub(sub);
+}
+
+/* An ended stream's subscribers get some time to read what is left. */
+static void note_ending(sse__loop *loop, sse__group *group)
+{
+    if (group->ending)
+        return;
+    uint32_t drain_ms = loop->hub->options.drain_ms;
+    group->ending = true;
+    group->force_at_ms = drain_ms == SSE_OFF ? UINT64_MAX : sse__now_ms() + drain_ms;
+    group->next_ending = loop->ending;
+    loop->ending = group;
+    sse__stream_ref(group->stream);
+}
+
+static void serve_group(sse__loop *loop, sse__group *group)
+{
+    sse__stream *st = group->stream;
+    sse__mutex_lock(&st->mu);
+    for (sse__sub *sub = group->subs; sub; sub = sub->next)
+        wake_sub(sub); /* resumes under st->mu: the subscribers may not leave meanwhile */
+    bool ending = st->ended && group->subs;
+    sse__mutex_unlock(&st->mu);
+    if (ending)
+        note_ending(loop, group);
+    sse__stream_unref(st); /* the queue's */
+}
+
+static void force_ending(sse__loop *loop, uint64_t now_ms)
+{
+    for (sse__group **at = &loop->ending; *at;) {
+        sse__group *group = *at;
+        sse__mutex_lock(&group->stream->mu);
+        bool empty = group->subs == NULL;
+        sse__mutex_unlock(&group->stream->mu);
+        if (!empty && now_ms >= group->force_at_ms)
+            sse__stream_force(group->stream, loop);
+        if (!empty) {
+            at = &group->next_ending;
+            continue;
+        }
+        *at = group->next_ending;
+        group->ending = false;
+        sse__stream_unref(group->stream);
+    }
+}
+
+static void take_posted(sse__loop *loop, sse__sub *sub)
+{
+    for (sse__sub *next; sub; sub = next) {
+        sse__mutex_lock(&loop->mu);
+        next = sub->next_posted;
+        bool add = sub->post_add, gone = sub->post_remove;
+        sub->posted = sub->post_add = false;
+        sse__mutex_unlock(&loop->mu);
+        if (add && !gone)
+            sse__wheel_add(&loop->wheel, sub, sse__now_ms());
+        if (!gone)
+            continue;
+        sse__wheel_remove(&loop->wheel, sub);
+        sse__sub_destroy(sub);
+    }
+}
+
+/* Returns false when the loop is to stop. */
+static bool take_queue(sse__loop *loop)
+{
+    sse__mutex_lock(&loop->mu);
+    sse__group *group = loop->groups_first;
+    loop->groups_first = loop->groups_last = NULL;
+    sse__sub *posted = loop->posted;
+    loop->posted = NULL;
+    sse__pending *incoming = loop->incoming;
+    loop->incoming = NULL;
+    bool stop = loop->stop;
+    sse__mutex_unlock(&loop->mu);
+
+    for (sse__group *next; group; group = next) {
+        sse__mutex_lock(&loop->mu);
+        next = group->queued;
+        group->in_queue = false;
+        sse__mutex_unlock(&loop->mu);
+        serve_group(loop, group);
+    }
+    take_posted(loop, posted);
+    for (sse__pending *next; incoming; incoming = next) {
+        next = incoming->next;
+        sse__pending_adopt(loop, incoming);
+    }
+    return !stop;
+}
+
+/* --- deadlines of connections
+ * ------------------------------------------------------------------------------------------ */
+
+sse__conn *sse__conn_new(sse__shard *shard, int fd)
+{
+    sse__conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return NULL;
+    conn->shard = shard;
+    conn->fd = fd;
+    sse__conn_expect(conn);
+    return conn;
+}
+
+void sse__conn_relax(sse__conn *conn)
+{
+    sse__loop *loop = conn->shard->loop;
+    if (!conn->waiting)
+        return;
+    conn->waiting = false;
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        loop->conn_first = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    else
+        loop->conn_last = conn->prev;
+}
+
+void sse__conn_expect(sse__conn *conn)
+{
+    sse__loop *loop = conn->shard->loop;
+    uint32_t timeout_ms = loop->hub->options.request_timeout_ms;
+    sse__conn_relax(conn);
+    if (timeout_ms == SSE_OFF)
+        return;
+    conn->waiting = true;
+    conn->deadline_ms = sse__now_ms() + timeout_ms;
+    conn->next = NULL;
+    conn->prev = loop->conn_last;
+    if (conn->prev)
+        conn->prev->next = conn;
+    else
+        loop->conn_first = conn;
+    loop->conn_last = conn;
+}
+
+void sse__conn_free(sse__conn *conn)
+{
+    sse__conn_relax(conn);
+    free(conn);
+}
+
+/* MHD still owns the descriptor; it sees the end and closes it. */
+static void expire_conns(sse__loop *loop, uint64_t now_ms)
+{
+    while (loop->conn_first && loop->conn_first->deadline_ms <= now_ms) {
+        sse__conn *conn = loop->conn_first;
+        sse__conn_relax(conn);
+        shutdown(conn->fd, SHUT_RDWR);
+        sse__loop_activate(conn->shard);
+    }
+}
+
+/* --- the turn
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+static void resume_accept(sse__loop *loop)
+{
+    sse__listener *listener = loop->paused_listener;
+    loop->paused_listener = NULL;
+    if (listener && sse__loop_listen(loop, listener) != SSE_OK)
+        loop->paused_listener = listener;
+}
+
+static void tick(sse__loop *loop, uint64_t now_ms)
+{
+    while (loop->wheel.next_tick_ms <= now_ms) {
+        loop->wheel.next_tick_ms += loop->wheel.tick_ms;
+        sse__wheel_tick(&loop->wheel, now_ms, heartbeat_due);
+    }
+    sse__pending_expire(loop, now_ms, false);
+    expire_conns(loop, now_ms);
+    force_ending(loop, now_ms);
+    resume_accept(loop);
+    if (loop == loop->hub->keeper)
+        sse__hub_reap(loop->hub, now_ms);
+}
+
+static void handle_event(sse__loop *loop, struct epoll_event *event)
+{
+    sse__source *source = event->data.ptr;
+    uint64_t count;
+    switch (source->kind) {
+    case SSE__SOURCE_WAKE:
+        (void)!read(loop->wake_fd, &count, sizeof count);
+        break;
+    case SSE__SOURCE_LISTENER:
+        sse__loop_accept(loop, (sse__listener *)(void *)source);
+        break;
+    case SSE__SOURCE_PENDING:
+        sse__pending_ready(loop, (sse__pending *)(void *)source);
+        break;
+    case SSE__SOURCE_SHARD:
+        sse__loop_activate((sse__shard *)(void *)source);
+        break;
+    case SSE__SOURCE_SUB:
+        sse__sub_gone((sse__sub *)(void *)source);
+        wake_sub((sse__sub *)(void *)source);
+        break;
+    }
+}
+
+/* Wait for events; not at all when there is work. */
+static void wait_for_events(sse__loop *loop)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t now_ms = sse__now_ms();
+    int timeout = 0;
+    if (!loop->active && now_ms < loop->wheel.next_tick_ms) {
+        timeout = (int)(loop->wheel.next_tick_ms - now_ms);
+        atomic_store(&loop->sleeping, true);
+        sse__mutex_lock(&loop->mu);
+        if (loop->groups_first || loop->posted || loop->incoming || loop->stop)
+            timeout = 0;
+        sse__mutex_unlock(&loop->mu);
+    }
+    int n = epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
+    atomic_store(&loop->sleeping, false);
+    for (int i = 0; i < n; i++)
+        handle_event(loop, &events[i]);
+}
+
+/* Everything that waits for this loop goes: nothing may be posted from now on. */
+static void wind_up(sse__loop *loop)
+{
+    sse__mutex_lock(&loop->mu);
+    loop->stopped = true;
+    sse__mutex_unlock(&loop->mu);
+    (void)take_queue(loop);
+    while (loop->active)
+        run_shards(loop);
+    sse__pending_expire(loop, 0, true);
+    for (sse__group *group = loop->ending, *next; group; group = next) {
+        next = group->next_ending;
+        group->ending = false;
+        sse__stream_unref(group->stream);
+    }
+    loop->ending = NULL;
+    for (size_t i = 0; i < SSE__SHARDS; i++) {
+        if (!loop->shards[i])
+            continue;
+        sse__mhd_stop(loop->shards[i]->daemon);
+        free(loop->shards[i]);
+        loop->shards[i] = NULL;
+    }
+}
+
+static void *loop_main(void *arg)
+{
+    sse__loop *loop = arg;
+    while (take_queue(loop)) {
+        run_shards(loop);
+        uint64_t now_ms = sse__now_ms();
+        if (now_ms >= loop->wheel.next_tick_ms)
+            tick(loop, now_ms);
+        wait_for_events(loop);
+    }
+    wind_up(loop);
+    return NULL;
+}
+
+sse_err sse__loop_start(sse__loop *loop, const char *name)
+{
+    sse_err err = sse__thread_start(&loop->thread, name, 0, loop_main, loop);
+    sse__mutex_lock(&loop->mu);
+    loop->started = err == SSE_OK;
+    sse__mutex_unlock(&loop->mu);
+    return err;
+}
+
+void sse__loop_stop(sse__loop *loop)
+{
+    if (!loop)
+        return;
+    sse__mutex_lock(&loop->mu);
+    bool join = loop->started;
+    loop->started = false;
+    loop->stop = true;
+    sse__mutex_unlock(&loop->mu);
+    sse__loop_signal(loop);
+    if (join)
+        sse__thread_join(&loop->thread);
+}
+
+sse_err sse__loop_listen(sse__loop *loop, sse__listener *listener)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &listener->source};
+    return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, listener->fd, &event) == 0 ? SSE_OK : SSE_ESYS;
+}

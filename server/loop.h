@@ -1,0 +1,105 @@
+/* An I/O loop: one thread, an epoll set, and (unless it is the keeper) shards: daemons of
+ * libmicrohttpd without sockets or threads of their own, which the loop drives.
+ *
+ * The keeper has no shards. It watches and wakes subscribers in the user's own daemons, and removes
+ * idle streams. */
+#ifndef SSE__LOOP_H
+#define SSE__LOOP_H
+
+#include "source.h"
+#include "sync.h"
+
+#include <sys/socket.h>
+
+struct sse_server;
+struct MHD_Daemon;
+struct sse__sub;
+struct sse__group;
+struct sse__stream;
+struct sse__loop;
+
+/* Subscribers of one stream are served by one shard where possible, so that a wake-up walks a short
+ * list. */
+#define SSE__SHARDS 128
+
+typedef struct sse__shard {
+    sse__source source;
+    struct sse_server *hub;
+    struct sse__loop *loop;
+    struct MHD_Daemon *daemon;
+    struct sse__shard *next_active;
+    bool active;
+} sse__shard;
+
+/* A listening socket, in the epoll sets of all loops that have shards. */
+typedef struct sse__listener {
+    sse__source source;
+    int fd;
+    struct sse__listener *next; /* hub.mu */
+    char *path;                 /* of a unix socket, to be removed; or NULL */
+} sse__listener;
+
+/* An accepted socket on its way to a shard. Owned by one loop at a time. */
+typedef struct sse__pending {
+    sse__source source;
+    int fd;
+    uint32_t shard;
+    socklen_t address_len;
+    struct sockaddr_storage address;
+    uint64_t deadline_ms;
+    struct sse__pending *prev, *next;
+} sse__pending;
+
+/* A connection of a shard, by its socket context: ends it when the client takes too long. Loop's
+ * thread only. */
+typedef struct sse__conn {
+    struct sse__shard *shard;
+    int fd;
+    bool waiting; /* in the loop's list */
+    uint64_t deadline_ms;
+    struct sse__conn *prev, *next;
+} sse__conn;
+
+typedef struct sse__loop sse__loop;
+
+/* Returns: SSE_OK, SSE_ENOMEM, SSE_ESYS. */
+SSE_NODISCARD sse_err sse__loop_new(struct sse_server *hub, sse__loop **out);
+SSE_NODISCARD sse_err sse__loop_start(sse__loop *loop, const char *name);
+/* Ask the loop to end, and wait. Subscribers that its shards serve must have gone. NULL, not
+ * started and stopped ones are fine. */
+void sse__loop_stop(sse__loop *loop);
+void sse__loop_free(sse__loop *loop);
+
+/* Serve a listening socket. Returns SSE_OK, SSE_ESYS. Thread: any. */
+SSE_NODISCARD sse_err sse__loop_listen(sse__loop *loop, sse__listener *listener);
+
+/* The stream has news for the group's subscribers. Thread: any; stream.mu is held. */
+void sse__loop_wake_group(struct sse__group *group);
+
+/* Notice when the subscriber's client goes, send it heartbeats; and no longer: frees it. Thread:
+ * the connection's. */
+SSE_NODISCARD sse_err sse__loop_watch(sse__loop *loop, struct sse__sub *sub);
+void sse__loop_unwatch(sse__loop *loop, struct sse__sub *sub);
+
+/* --- accept.c: loop's thread only
+ * ------------------------------------------------------------------------------------- */
+
+/* Take what the listener has. */
+void sse__loop_accept(sse__loop *loop, sse__listener *listener);
+/* The request line of a pending socket may have come. */
+void sse__pending_ready(sse__loop *loop, sse__pending *pending);
+/* A pending socket that another loop has chosen this one for. */
+void sse__pending_adopt(sse__loop *loop, sse__pending *pending);
+/* Too late: close those whose time is over; all: close them all. */
+void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all);
+
+/* --- conn: loop's thread only
+ * ------------------------------------------------------------------------------------------ */
+
+sse__conn *sse__conn_new(sse__shard *shard, int fd); /* NULL: no memory */
+void sse__conn_free(sse__conn *conn);
+/* From now on it has its time for the next step; or no limit. */
+void sse__conn_expect(sse__conn *conn);
+void sse__conn_relax(sse__conn *conn);
+
+#endif

@@ -1,0 +1,66 @@
+/* What loop.c, wheel.c and accept.c share. */
+#ifndef SSE__LOOP_INTERNAL_H
+#define SSE__LOOP_INTERNAL_H
+
+#include "hub.h"
+#include "loop.h"
+#include "subscriber.h"
+
+#define SSE__SLOTS 32
+
+/* Heartbeats: a subscriber sits in the slot of the tick at which one may be due. */
+typedef struct sse__wheel {
+    struct sse__sub *slots[SSE__SLOTS];
+    uint64_t next_tick_ms;
+    uint32_t tick_ms;
+    uint32_t interval_ms; /* 0: no heartbeats */
+    int position;
+} sse__wheel;
+
+struct sse__loop {
+    /* immutable */
+    struct sse_server *hub;
+    int epoll_fd;
+    int wake_fd;
+    sse__source wake_source;
+    sse__thread thread; /* valid if started */
+
+    atomic_bool sleeping; /* it waits in epoll_wait(): who has something for it writes to wake_fd */
+
+    /* loop's thread only */
+    sse__shard *shards[SSE__SHARDS];
+    sse__shard *active;
+    uint32_t next_shard; /* for connections whose stream is not known */
+    sse__wheel wheel;
+    sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
+    sse__conn *conn_first, *conn_last;          /* likewise */
+    sse__group *ending;
+    sse__listener *paused_listener; /* accept() lacked descriptors; until the next tick */
+
+    sse__mutex mu; /* rank LOOP; guards everything below */
+    sse__group *groups_first, *groups_last;
+    sse__sub *posted;
+    sse__pending *incoming;
+    bool started;
+    bool stop;
+    bool stopped;
+};
+
+/* Start the daemon of a shard if need be. NULL: no memory or descriptors. Loop's thread. */
+sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number);
+void sse__loop_activate(sse__shard *shard);
+/* Give a pending socket to another loop. Thread: any. */
+void sse__loop_hand_over(sse__loop *to, sse__pending *pending);
+/* Wake the loop up if it sleeps. Thread: any. */
+void sse__loop_signal(sse__loop *loop);
+
+/* --- wheel.c: loop's thread only
+ * ---------------------------------------------------------------------------------------- */
+
+void sse__wheel_init(sse__wheel *wheel, uint32_t heartbeat_ms, uint64_t now_ms);
+void sse__wheel_add(sse__wheel *wheel, sse__sub *sub, uint64_t now_ms);
+void sse__wheel_remove(sse__wheel *wheel, sse__sub *sub);
+/* One tick: those whose heartbeat is due are passed to `due`, and come again. */
+void sse__wheel_tick(sse__wheel *wheel, uint64_t now_ms, void (*due)(sse__sub *sub));
+
+#endif

@@ -1,0 +1,255 @@
+/* The only file that knows libmicrohttpd.
+ *
+ * Daemons run without a socket and a thread of their own, driven by an I/O loop; connections come
+ * by MHD_add_connection(). The connection's socket context is our sse__conn, the request's context
+ * our exchange (http.c). */
+#include "mhd.h"
+
+#include "http.h"
+#include "hub.h"
+#include "subscriber.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <stdio.h>
+
+_Static_assert(SSE__READ_END == MHD_CONTENT_READER_END_OF_STREAM, "values differ");
+_Static_assert(SSE__READ_ERROR == MHD_CONTENT_READER_END_WITH_ERROR, "values differ");
+
+/* Per chunk of an unchunked (HTTP/1.0) stream; the chunked ones use what the connection's memory
+ * holds. */
+#define BLOCK_BYTES 256
+
+/* --- daemons
+ * ------------------------------------------------------------------------------------------------------------------
+ */
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    sse__shard *shard = cls;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = sse__conn_new(shard, sse__mhd_fd(connection));
+        return;
+    }
+    if (*context)
+        sse__conn_free(*context);
+    *context = NULL;
+    atomic_fetch_sub(&shard->hub->counters.connections, 1);
+}
+
+static sse__conn *conn_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **context)
+{
+    (void)version;
+    sse__shard *shard = cls;
+    sse__conn *conn = conn_of(connection);
+    if (!conn)
+        return MHD_NO; /* no memory for it */
+    sse__http_call call = {.hub = shard->hub,
+                           .loop = shard->loop,
+                           .shard = shard,
+                           .conn = conn,
+                           .connection = connection,
+                           .url = url,
+                           .method = method,
+                           .upload = upload,
+                           .upload_size = upload_size,
+                           .exchange = (struct sse__exchange **)context};
+    return sse__http_handle(&call) ? MHD_YES : MHD_NO;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    (void)cls;
+    (void)code;
+    sse__conn *conn = conn_of(connection);
+    sse__http_completed((struct sse__exchange **)context);
+    if (conn)
+        sse__conn_expect(conn); /* the next request on this connection */
+}
+
+struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub)
+{
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, shard, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, shard, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            (size_t)hub->options.connection_memory,
+                            MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)1024, MHD_OPTION_END);
+}
+
+void sse__mhd_stop(struct MHD_Daemon *daemon) { MHD_stop_daemon(daemon); }
+
+int sse__mhd_epoll_fd(struct MHD_Daemon *daemon)
+{
+    return MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+}
+
+/* One run calls the callbacks, the next one sends. */
+bool sse__mhd_run(struct MHD_Daemon *daemon)
+{
+    unsigned MHD_LONG_LONG timeout_ms;
+    MHD_run(daemon);
+    MHD_run(daemon);
+    return MHD_get_timeout(daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
+}
+
+bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *address, socklen_t len)
+{
+    return MHD_add_connection(daemon, fd, address, len) == MHD_YES;
+}
+
+/* --- connections
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+void sse__mhd_suspend(struct MHD_Connection *connection) { MHD_suspend_connection(connection); }
+
+void sse__mhd_resume(struct MHD_Connection *connection) { MHD_resume_connection(connection); }
+
+int sse__mhd_fd(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info ? info->client_addr : NULL;
+    const char *text = "unknown";
+    if (address && address->sa_family == AF_UNIX)
+        text = "unix";
+    else if (address && address->sa_family == AF_INET)
+        text = inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr,
+                         out, SSE__ADDRESS_MAX);
+    else if (address && address->sa_family == AF_INET6)
+        text = inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+                         out, SSE__ADDRESS_MAX);
+    if (text != out)
+        snprintf(out, SSE__ADDRESS_MAX, "%s", text ? text : "unknown");
+}
+
+const char *sse__mhd_header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name)
+{
+    sse_str value = {0};
+    if (MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+                                      &value.ptr, &value.len) == MHD_YES &&
+        !value.ptr)
+        value.ptr = "";
+    return value;
+}
+
+typedef struct count {
+    const char *name;
+    size_t n;
+} count;
+
+static enum MHD_Result count_one(void *cls, enum MHD_ValueKind kind, const char *key,
+                                 const char *value)
+{
+    (void)kind;
+    (void)value;
+    count *c = cls;
+    c->n += strcmp(key, c->name) == 0;
+    return MHD_YES;
+}
+
+size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name)
+{
+    count c = {name, 0};
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, count_one, &c);
+    return c.n;
+}
+
+/* --- responses
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+/* Queue and give away. */
+static bool queue(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
+                  const sse__header *headers, size_t n)
+{
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++)
+        if (headers[i].value)
+            ok = MHD_add_response_header(response, headers[i].name, headers[i].value) == MHD_YES;
+    ok = ok && MHD_queue_response(connection, status, response) == MHD_YES;
+    MHD_destroy_response(response);
+    return ok;
+}
+
+bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str body,
+                    const sse__header *headers, size_t header_count)
+{
+    /* The library copies the body; it does not write to the pointer that it wants non-const. */
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        body.len, (void *)(uintptr_t)body.ptr, MHD_RESPMEM_MUST_COPY);
+    return response && queue(connection, status, response, headers, header_count);
+}
+
+static ssize_t read_sub(void *cls, uint64_t pos, char *buf, size_t max)
+{
+    (void)pos;
+    return sse__sub_read(cls, buf, max);
+}
+
+static void finish_sub(void *cls) { sse__sub_finish(cls); }
+
+bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
+                     const sse__header *headers, size_t header_count)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_sub, sub, finish_sub);
+    if (!response) {
+        sse__sub_finish(sub);
+        return false;
+    }
+    return queue(connection, 200, response, headers, header_count);
+}
+
+/* --- the user's own daemon
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+int sse_server_handle(sse_server *server, struct MHD_Connection *connection, const char *url,
+                      const char *method, const char *version, const char *upload_data,
+                      size_t *upload_data_size, void **con_cls)
+{
+    (void)version;
+    sse__http_call call = {.hub = server,
+                           .loop = server->keeper,
+                           .connection = connection,
+                           .url = url,
+                           .method = method,
+                           .upload = upload_data,
+                           .upload_size = upload_data_size,
+                           .exchange = (struct sse__exchange **)con_cls};
+    return sse__http_handle(&call) ? MHD_YES : MHD_NO;
+}
+
+void sse_server_completed(void *server, struct MHD_Connection *connection, void **con_cls, int toe)
+{
+    (void)server;
+    (void)connection;
+    (void)toe;
+    sse__http_completed((struct sse__exchange **)con_cls);
+}

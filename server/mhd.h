@@ -1,0 +1,58 @@
+/* The seam to libmicrohttpd: mhd.c is the only file that includes its header. */
+#ifndef SSE__MHD_H
+#define SSE__MHD_H
+
+#include "loop.h"
+
+#include <sse/server.h>
+
+struct sse__exchange;
+struct sse__sub;
+
+/* --- daemons: thread of the loop
+ * ------------------------------------------------------------------------------------------ */
+
+/* A daemon without a listening socket and without a thread. NULL: no memory or descriptors. */
+struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub);
+/* No connection may be suspended. */
+void sse__mhd_stop(struct MHD_Daemon *daemon);
+int sse__mhd_epoll_fd(struct MHD_Daemon *daemon);
+/* Do what can be done now. Returns true when there is more to do at once. */
+bool sse__mhd_run(struct MHD_Daemon *daemon);
+/* Give it a socket, which it closes in any case. Returns false when it does not take it. */
+bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *address, socklen_t len);
+
+/* --- connections: thread of the connection, but resume: any
+ * ------------------------------------------------------------------ */
+
+void sse__mhd_suspend(struct MHD_Connection *connection);
+void sse__mhd_resume(struct MHD_Connection *connection);
+int sse__mhd_fd(struct MHD_Connection *connection);
+/* The client's address without port; "unix"; "unknown". */
+#define SSE__ADDRESS_MAX 64
+void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX]);
+/* NULL when it is not there. */
+const char *sse__mhd_header(struct MHD_Connection *connection, const char *name);
+/* ptr is NULL when it is not there. An argument without a value is present and empty. */
+sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name);
+size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name);
+
+/* --- responses: thread of the connection
+ * ------------------------------------------------------------------------------------- */
+
+/* A header is added unless `value` is NULL. */
+typedef struct sse__header {
+    const char *name;
+    const char *value;
+} sse__header;
+
+/* Answer with a body (copied). Returns false when there is no memory: the connection is to be
+ * closed. */
+bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str body,
+                    const sse__header *headers, size_t header_count);
+/* Answer with what the subscriber reads. It is finished with the connection, or at once when false
+ * is returned. */
+bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
+                     const sse__header *headers, size_t header_count);
+
+#endif

@@ -1,0 +1,119 @@
+/* Options of a server: defaults, checks, copies of what the user only lends. No threads. */
+#include "hub.h"
+
+#include <stdlib.h>
+#include <strings.h>
+#include <unistd.h>
+
+void sse_server_options_init(sse_server_options *options)
+{
+    *options = (sse_server_options){.size = sizeof *options};
+    options->stream.size = sizeof options->stream;
+}
+
+/* RFC 9110: a token, a colon, and a value without line ends. */
+static bool good_header(const char *header)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t name = header ? strspn(header, token) : 0;
+    if (name == 0 || header[name] != ':' || strpbrk(header, "\r\n"))
+        return false;
+    /* These are what makes it an event stream. */
+    static const char *const ours[] = {"Content-Type", "Content-Length", "Transfer-Encoding"};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (strlen(ours[i]) == name && strncasecmp(header, ours[i], name) == 0)
+            return false;
+    return true;
+}
+
+/* A NULL-terminated copy. */
+static char **copy_strings(const char *const *strings, size_t n)
+{
+    char **copy = calloc(n + 1, sizeof *copy);
+    bool failed = !copy;
+    for (size_t i = 0; i < n && !failed; i++) {
+        copy[i] = strdup(strings[i]);
+        failed = !copy[i];
+    }
+    if (!failed)
+        return copy;
+    for (size_t i = 0; copy && i < n; i++)
+        free(copy[i]);
+    free(copy);
+    return NULL;
+}
+
+static void free_strings(char **strings)
+{
+    for (size_t i = 0; strings && strings[i]; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+static sse_err check(const sse_server_options *options)
+{
+    const sse_stream_options *stream = &options->stream;
+    if (options->size < sizeof *options || (int)stream->replay < 0 ||
+        stream->replay > SSE_REPLAY_NONE || (int)stream->slow < 0 || stream->slow > SSE_SLOW_BLOCK)
+        return SSE_EINVAL;
+    if (options->connection_memory != 0 && options->connection_memory < 2048)
+        return SSE_EINVAL; /* a request's headers would not fit */
+    for (size_t i = 0; i < options->header_count; i++)
+        if (!good_header(options->headers[i]))
+            return SSE_EINVAL;
+    for (size_t i = 0; i < options->cors_origin_count; i++)
+        if (!options->cors_origins[i] || strpbrk(options->cors_origins[i], "\r\n \t"))
+            return SSE_EINVAL;
+    return SSE_OK;
+}
+
+static void set_default(uint32_t *value, uint32_t otherwise)
+{
+    if (*value == 0)
+        *value = otherwise;
+}
+
+static void fill_defaults(sse_server_options *options)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    set_default(&options->threads, cores > 0 ? (uint32_t)cores : 1);
+    set_default(&options->heartbeat_ms, 15000);
+    set_default(&options->max_streams, 10000);
+    set_default(&options->max_subscribers, 100000);
+    set_default(&options->connection_memory, 8192);
+    set_default(&options->request_timeout_ms, 10000);
+    set_default(&options->drain_ms, 5000);
+    set_default(&options->auto_stream_idle_ms, 60000);
+    if (options->max_event_bytes == 0)
+        options->max_event_bytes = (uint64_t)1 << 20;
+    if (options->threads > 1024)
+        options->threads = 1024;
+}
+
+sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
+{
+    sse_err err = check(options);
+    if (err != SSE_OK)
+        return err;
+    hub->options = *options;
+    fill_defaults(&hub->options);
+    sse__stream_configure(&options->stream, &hub->stream_config);
+    hub->headers = copy_strings(options->headers, options->header_count);
+    hub->cors_origins = copy_strings(options->cors_origins, options->cors_origin_count);
+    if (!hub->headers || !hub->cors_origins)
+        return SSE_ENOMEM;
+    hub->options.headers = (const char *const *)hub->headers;
+    hub->options.cors_origins = (const char *const *)hub->cors_origins;
+    if (options->retry_ms == 0)
+        return SSE_OK;
+    sse_event retry = {.retry_ms = options->retry_ms, .has_retry = true};
+    return sse__frame_new(&retry, (sse_str){0}, &hub->retry);
+}
+
+void sse__options_fini(sse_server *hub)
+{
+    free_strings(hub->headers);
+    free_strings(hub->cors_origins);
+    sse__frame_unref(hub->retry);
+}

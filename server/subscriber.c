@@ -1,0 +1,583 @@
+/* Subscribers: where a new one starts, what its reader hands to the connection, how it sleeps and
+ * leaves.
+ *
+ * The reader runs on the thread that drives the connection (an I/O loop of ours, or the user's
+ * daemon). It copies everything that is due into the connection's buffer in one call, under
+ * stream.mu; when nothing is due it suspends the connection. No wake-up can be lost: `woken` is
+ * cleared before the reader looks, set by whoever has news, and checked under the same lock under
+ * which the connection is suspended. */
+#include "subscriber.h"
+
+#include "clock.h"
+#include "hub.h"
+#include "loop.h"
+#include "mhd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* --- held frames
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Takes the reference in any case. Returns false when there is no memory. */
+static bool held_push(sse__held *held, sse__frame *frame, bool event)
+{
+    if (held->count == held->allocated) {
+        size_t allocated = held->allocated ? held->allocated * 2 : 4;
+        struct sse__held_item *items = malloc(allocated * sizeof *items);
+        if (!items) {
+            sse__frame_unref(frame);
+            return false;
+        }
+        for (size_t i = 0; i < held->count; i++)
+            items[i] = held->items[(held->head + i) % held->allocated];
+        free(held->items);
+        *held = (sse__held){items, allocated, 0, held->count};
+    }
+    held->items[(held->head + held->count++) % held->allocated] =
+        (struct sse__held_item){frame, event};
+    return true;
+}
+
+static struct sse__held_item held_pop(sse__held *held)
+{
+    struct sse__held_item item = held->items[held->head];
+    held->head = (held->head + 1) % held->allocated;
+    if (--held->count == 0) {
+        free(held->items);
+        *held = (sse__held){0};
+    }
+    return item;
+}
+
+static void held_fini(sse__held *held)
+{
+    while (held->count > 0)
+        sse__frame_unref(held_pop(held).frame);
+}
+
+/* --- where a new subscriber starts
+ * -------------------------------------------------------------------------------- */
+
+/* The number of an event that publish has accepted and the worker has not yet appended. */
+static bool find_in_inbox_locked(const sse__stream *st, sse_str id, uint64_t *seq)
+{
+    uint64_t first = st->next_seq - st->inbox.count - st->taken_count;
+    for (size_t i = 0; i < st->taken_count + st->inbox.count; i++) {
+        const sse__ring *ring = &st->inbox;
+        size_t at = i - st->taken_count;
+        const sse_msg *msg =
+            i < st->taken_count ? st->taken[i] : ring->slots[(ring->head + at) % ring->allocated];
+        sse_str own = sse_msg_event(msg)->id;
+        if (own.ptr && own.len == id.len && memcmp(own.ptr, id.ptr, id.len) == 0) {
+            *seq = first + i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The newest event with this id, whether it is still held or not. The caller holds both mutexes. */
+static bool resolve_id_locked(const sse__stream *st, sse_str id, uint64_t *seq)
+{
+    if (find_in_inbox_locked(st, id, seq) || sse__history_find(&st->log, id, seq))
+        return true;
+    return sse__stream_parse_id(st, id, seq) && *seq < st->next_seq;
+}
+
+/* Set the cursor, and hold a gap when the client has lost events. */
+static sse_err start_locked(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    sse_str id = sse_cstr(sub->last_event_id);
+    sse_replay replay = st->config.replay;
+    sse__history_expire(&st->log, &st->config.limits, sse__now_ms(), false);
+    uint64_t oldest = replay == SSE_REPLAY_NONE ? st->next_seq : st->log.visible;
+    uint64_t seq, missed = 0;
+    if (id.len == 0) {
+        sub->cursor = replay == SSE_REPLAY_ALL ? oldest : st->next_seq;
+    } else if (!resolve_id_locked(st, id, &seq)) {
+        sub->cursor = oldest;
+        missed = UINT64_MAX;
+    } else {
+        sub->cursor = seq + 1 > oldest ? seq + 1 : oldest;
+        missed = sub->cursor - (seq + 1);
+    }
+    if (sub->cursor < st->log.end)
+        st->counters.replayed++;
+    if (missed == 0)
+        return SSE_OK;
+    sse__frame *gap = sse__stream_gap_locked(st, id, missed, sub->cursor);
+    return gap && held_push(&sub->held, gap, false) ? SSE_OK : SSE_ENOMEM;
+}
+
+/* --- joining
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+static sse__group *find_group_locked(sse__stream *st, struct sse__loop *loop)
+{
+    for (sse__group *group = st->groups; group; group = group->next)
+        if (group->loop == loop)
+            return group;
+    sse__group *group = calloc(1, sizeof *group);
+    if (!group)
+        return NULL;
+    group->stream = st;
+    group->loop = loop;
+    group->next = st->groups;
+    st->groups = group;
+    return group;
+}
+
+static sse_err join_locked(sse__sub *sub, struct sse__loop *loop)
+{
+    sse__stream *st = sub->stream;
+    if (st->closed || st->ended)
+        return SSE_ECLOSED;
+    sse__group *group = find_group_locked(st, loop);
+    if (!group)
+        return SSE_ENOMEM;
+    sse__frame *retry = st->hub->retry;
+    if (retry && !held_push(&sub->held, sse__frame_ref(retry), false))
+        return SSE_ENOMEM;
+    sse_err err = start_locked(sub);
+    if (err != SSE_OK)
+        return err;
+    sub->group = group;
+    sub->next = group->subs;
+    if (sub->next)
+        sub->next->prev = sub;
+    group->subs = sub;
+    st->nsubs++;
+    return SSE_OK;
+}
+
+static sse_err join(sse__sub *sub, struct sse__loop *loop)
+{
+    sse__stream *st = sub->stream;
+    sse__mutex_lock(&st->inbox_mu);
+    sse__mutex_lock(&st->mu);
+    sse_err err = join_locked(sub, loop);
+    st->active_ms = sse__now_ms();
+    sse__mutex_unlock(&st->mu);
+    sse__mutex_unlock(&st->inbox_mu);
+    return err;
+}
+
+static sse_err sub_alloc(const sse__sub_request *request, sse__sub **out)
+{
+    sse__sub *sub = calloc(1, sizeof *sub);
+    if (!sub)
+        return SSE_ENOMEM;
+    sse__mutex_init(&sub->mu, SSE__RANK_SUBSCRIBER);
+    sub->source.kind = SSE__SOURCE_SUB;
+    sub->stream = sse__stream_ref(request->stream);
+    sub->connection = request->connection;
+    sub->shard = request->shard;
+    sub->fd = request->fd;
+    sub->number = atomic_fetch_add(&request->stream->hub->next_number, 1) + 1;
+    sub->slot = -1;
+    atomic_init(&sub->sent_ms, sse__now_ms());
+    sub->address = strdup(request->address);
+    sub->last_event_id = strdup(request->last_event_id ? request->last_event_id : "");
+    if (!sub->address || !sub->last_event_id) {
+        sse__sub_destroy(sub);
+        return SSE_ENOMEM;
+    }
+    *out = sub;
+    return SSE_OK;
+}
+
+static void tell_user(const sse__sub *sub, sse_leave_reason reason)
+{
+    const sse_server_options *options = &sub->stream->hub->options;
+    sse_subscriber_info info = {sub->number, sub->stream->name, sub->address, sub->last_event_id};
+    sse__assert_no_locks();
+    if (reason == 0 && options->callbacks.on_subscribe)
+        options->callbacks.on_subscribe(options->user, &info);
+    if (reason != 0 && options->callbacks.on_unsubscribe)
+        options->callbacks.on_unsubscribe(options->user, &info, reason);
+}
+
+sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out)
+{
+    sse_server *hub = request->stream->hub;
+    sse__sub *sub;
+    sse_err err = sub_alloc(request, &sub);
+    if (err != SSE_OK)
+        return err;
+    err = sse__hub_enter(hub, request->address, &sub->ip);
+    if (err != SSE_OK) {
+        sse__sub_destroy(sub);
+        return err;
+    }
+    err = join(sub, request->loop);
+    if (err == SSE_OK)
+        err = sse__loop_watch(request->loop, sub);
+    if (err != SSE_OK) {
+        sse__sub_finish(sub);
+        return err;
+    }
+    atomic_fetch_add(&hub->counters.subscribed, 1);
+    sub->announced = true;
+    tell_user(sub, 0);
+    *out = sub;
+    return SSE_OK;
+}
+
+/* --- reading
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct output {
+    char *buf;
+    size_t max;
+    size_t n;
+} output;
+
+/* Copy as much of the current frame as fits. Returns false when some is left. */
+static bool copy_current(sse__sub *sub, output *out)
+{
+    uint32_t left = sub->current->len - sub->offset;
+    size_t room = out->max - out->n;
+    uint32_t n = left < room ? left : (uint32_t)room;
+    memcpy(out->buf + out->n, sub->current->bytes + sub->offset, n);
+    out->n += n;
+    sub->offset += n;
+    if (n < left)
+        return false;
+    sse__frame_unref(sub->current);
+    sub->current = NULL;
+    sub->offset = 0;
+    return true;
+}
+
+/* Under drop-newest: once half of what is held has been read, new events are taken again, after a
+ * gap. */
+static bool unpark_locked(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    if (!sub->parked || sub->held.count > st->config.limits.backlog_events / 2)
+        return true;
+    sub->parked = false;
+    st->parked--;
+    uint64_t missed = st->log.end - sub->cursor;
+    sub->cursor = st->log.end;
+    if (missed == 0)
+        return true;
+    sse__frame *gap = sse__stream_gap_locked(st, (sse_str){0}, missed, sub->cursor);
+    return gap && held_push(&sub->held, gap, false);
+}
+
+/* Make a gap the current frame when events were lost. Returns false when there is no memory to
+ * tell. */
+static bool tell_missed_locked(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    if (sub->cursor < st->log.first) { /* the log lost them for want of memory */
+        sub->missed += st->log.first - sub->cursor;
+        sub->cursor = st->log.first;
+    }
+    while (sub->cursor < st->log.end && !sse__history_frame(&st->log, sub->cursor)) {
+        sub->missed++;
+        sub->cursor++;
+    }
+    if (sub->missed == 0)
+        return true;
+    sub->current = sse__stream_gap_locked(st, (sse_str){0}, sub->missed, sub->cursor);
+    sub->missed = 0;
+    return sub->current != NULL;
+}
+
+/* Copy frames of the log that fit whole; one that does not becomes the current frame. */
+static void copy_log_locked(sse__sub *sub, output *out)
+{
+    sse__stream *st = sub->stream;
+    while (sub->cursor < st->log.end && out->n < out->max) {
+        sse__frame *frame = sse__history_frame(&st->log, sub->cursor);
+        if (!frame)
+            return; /* lost: the next round tells */
+        sub->cursor++;
+        st->counters.delivered++;
+        if (frame->len > out->max - out->n) {
+            sub->current = sse__frame_ref(frame);
+            return;
+        }
+        memcpy(out->buf + out->n, frame->bytes, frame->len);
+        out->n += frame->len;
+    }
+}
+
+/* One step towards a full buffer. Returns 1: go on, 0: nothing more is due or fits, -1: no memory.
+ */
+static int fill_step_locked(sse__sub *sub, output *out)
+{
+    sse__stream *st = sub->stream;
+    if (out->n == out->max)
+        return 0;
+    if (sub->current)
+        return copy_current(sub, out);
+    if (!unpark_locked(sub))
+        return -1;
+    if (sub->held.count > 0) {
+        struct sse__held_item item = held_pop(&sub->held);
+        sub->current = item.frame;
+        st->counters.delivered += item.event;
+        return 1;
+    }
+    if (!tell_missed_locked(sub))
+        return -1;
+    if (sub->current)
+        return 1;
+    if (sub->cursor >= st->log.end)
+        return 0;
+    copy_log_locked(sub, out);
+    return 1;
+}
+
+static void note_progress_locked(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    if (sub->lagging && sub->cursor >= st->lag_target) {
+        sub->lagging = false;
+        if (--st->laggards == 0)
+            sse__cond_signal(&st->progress);
+    }
+}
+
+/* Everything that is due. Returns 0, or how the stream ends. */
+static ptrdiff_t fill(sse__sub *sub, output *out, sse_leave_reason *ending)
+{
+    sse__stream *st = sub->stream;
+    int step = 1;
+    sse__mutex_lock(&st->mu);
+    bool cut = sub->leave != 0;
+    while (!cut && (step = fill_step_locked(sub, out)) > 0)
+        ;
+    if (step < 0)
+        sse__sub_cut_locked(sub, SSE_LEFT_ERROR);
+    st->counters.bytes_out += out->n;
+    note_progress_locked(sub);
+    *ending = st->ended && out->n == 0 ? st->end_reason : 0;
+    sse__mutex_unlock(&st->mu);
+    return cut || step < 0 ? SSE__READ_ERROR : 0;
+}
+
+/* Each subscriber of a server that goes down is told to come back at a moment of its own. */
+static size_t farewell(sse__sub *sub, char *buf, size_t max)
+{
+    const sse_server *hub = sub->stream->hub;
+    uint64_t base = hub->options.retry_ms ? hub->options.retry_ms : 1000;
+    uint64_t spread = atomic_load(&hub->nsubs_at_close);
+    if (spread < 1000)
+        spread = 1000;
+    if (spread > 60000)
+        spread = 60000;
+    sub->said_retry = true;
+    char line[48];
+    int n = snprintf(line, sizeof line, "retry: %llu\n\n",
+                     (unsigned long long)(base + sse__random() % spread));
+    if ((size_t)n > max)
+        return 0;
+    memcpy(buf, line, (size_t)n);
+    return (size_t)n;
+}
+
+/* What a connection gets that has nothing else to get: heartbeat, farewell, end, or sleep (0). */
+static ptrdiff_t read_idle(sse__sub *sub, char *buf, size_t max, sse_leave_reason ending)
+{
+    static const char heartbeat[] = ":\n\n";
+    if (ending == SSE_LEFT_DRAINED && !sub->said_retry) {
+        size_t n = farewell(sub, buf, max);
+        if (n > 0)
+            return (ptrdiff_t)n;
+    }
+    if (ending != 0)
+        return SSE__READ_END;
+    if (atomic_exchange(&sub->heartbeat, false) && max >= sizeof heartbeat - 1) {
+        memcpy(buf, heartbeat, sizeof heartbeat - 1);
+        return (ptrdiff_t)sizeof heartbeat - 1;
+    }
+    return 0;
+}
+
+ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
+{
+    for (;;) {
+        sse__mutex_lock(&sub->mu);
+        sub->woken = false;
+        sse__mutex_unlock(&sub->mu);
+
+        output out = {buf, max, 0};
+        sse_leave_reason ending;
+        ptrdiff_t n = fill(sub, &out, &ending);
+        if (n == 0)
+            n = out.n > 0 ? (ptrdiff_t)out.n : read_idle(sub, buf, max, ending);
+        if (n > 0)
+            atomic_store(&sub->sent_ms, sse__now_ms());
+        if (n != 0)
+            return n;
+
+        sse__mutex_lock(&sub->mu);
+        bool sleep = !sub->woken;
+        if (sleep) {
+            /* Under the lock, so that a wake-up comes before (and is seen) or after (and resumes).
+             */
+            sub->suspended = true;
+            sse__mhd_suspend(sub->connection);
+        }
+        sse__mutex_unlock(&sub->mu);
+        if (sleep)
+            return 0;
+    }
+}
+
+/* --- waking, leaving
+ * -----------------------------------------------------------------------------------------------
+ */
+
+bool sse__sub_wake(sse__sub *sub)
+{
+    sse__mutex_lock(&sub->mu);
+    sub->woken = true;
+    bool resume = sub->suspended;
+    if (resume) {
+        sub->suspended = false;
+        sse__mhd_resume(sub->connection); /* under the lock: the connection may not end meanwhile */
+    }
+    sse__mutex_unlock(&sub->mu);
+    return resume;
+}
+
+static void stop_lagging_locked(sse__sub *sub)
+{
+    if (!sub->lagging)
+        return;
+    sub->lagging = false;
+    if (--sub->stream->laggards == 0)
+        sse__cond_signal(&sub->stream->progress);
+}
+
+void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason)
+{
+    sse__mutex_assert_held(&sub->stream->mu);
+    if (sub->leave != 0)
+        return;
+    sub->leave = reason;
+    stop_lagging_locked(sub);
+    /* MHD may wait for the socket to take more; this ends the wait. It still owns the descriptor.
+     */
+    shutdown(sub->fd, SHUT_RDWR);
+}
+
+void sse__sub_gone(sse__sub *sub)
+{
+    sse__mutex_lock(&sub->stream->mu);
+    sse__sub_cut_locked(sub, SSE_LEFT_GONE);
+    sse__mutex_unlock(&sub->stream->mu);
+}
+
+/* Keep what is in the log for it, as far as it may keep that much, and take nothing more for now.
+ */
+static bool park_locked(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    while (sub->cursor < st->log.end && sub->held.count < st->config.limits.backlog_events) {
+        sse__frame *frame = sse__history_frame(&st->log, sub->cursor);
+        if (!frame)
+            break;
+        if (!held_push(&sub->held, sse__frame_ref(frame), true))
+            return false;
+        sub->cursor++;
+    }
+    st->counters.dropped += st->log.end - sub->cursor;
+    sub->parked = true;
+    st->parked++;
+    return true;
+}
+
+void sse__sub_overtake_locked(sse__sub *sub, uint64_t target)
+{
+    sse__stream *st = sub->stream;
+    sse__mutex_assert_held(&st->mu);
+    switch (st->config.slow) {
+    case SSE_SLOW_DROP_OLDEST:
+        st->counters.dropped += target - sub->cursor;
+        sub->missed += target - sub->cursor;
+        sub->cursor = target;
+        break;
+    case SSE_SLOW_DROP_NEWEST:
+        if (!sub->parked && !park_locked(sub))
+            sse__sub_cut_locked(sub, SSE_LEFT_ERROR);
+        break;
+    case SSE_SLOW_DEFAULT:
+    case SSE_SLOW_CLOSE:
+    case SSE_SLOW_BLOCK:
+        st->counters.slow_closed++;
+        sse__sub_cut_locked(sub, SSE_LEFT_SLOW);
+        break;
+    }
+    stop_lagging_locked(sub);
+}
+
+static sse_leave_reason leave_locked(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    stop_lagging_locked(sub);
+    if (sub->parked) {
+        sub->parked = false;
+        st->parked--;
+    }
+    if (sub->prev)
+        sub->prev->next = sub->next;
+    else
+        sub->group->subs = sub->next;
+    if (sub->next)
+        sub->next->prev = sub->prev;
+    st->nsubs--;
+    if (sub->leave == 0) /* set, so that nobody touches the descriptor from now on */
+        sub->leave = st->ended ? st->end_reason : SSE_LEFT_GONE;
+    return sub->leave;
+}
+
+void sse__sub_finish(sse__sub *sub)
+{
+    sse__stream *st = sub->stream;
+    sse_server *hub = st->hub;
+    if (sub->group) {
+        sse__mutex_lock(&st->inbox_mu);
+        st->active_ms = sse__now_ms();
+        sse__mutex_lock(&st->mu);
+        sse_leave_reason reason = leave_locked(sub);
+        sse__mutex_unlock(&st->mu);
+        sse__mutex_unlock(&st->inbox_mu);
+        if (sub->announced) {
+            atomic_fetch_add(&hub->counters.left[reason], 1);
+            tell_user(sub, reason);
+        }
+    }
+    struct sse__loop *loop = sub->group ? sub->group->loop : NULL;
+    sse__ip *ip = sub->ip;
+    sse__hub_ref(hub);
+    if (loop)
+        sse__loop_unwatch(loop, sub); /* frees it */
+    else
+        sse__sub_destroy(sub);
+    sse__hub_leave(hub, ip);
+    sse__hub_unref(hub);
+}
+
+void sse__sub_destroy(sse__sub *sub)
+{
+    sse__frame_unref(sub->current);
+    held_fini(&sub->held);
+    sse__mutex_fini(&sub->mu);
+    free(sub->address);
+    free(sub->last_event_id);
+    sse__stream_unref(sub->stream);
+    free(sub);
+}

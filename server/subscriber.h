@@ -1,0 +1,107 @@
+/* A subscriber: a cursor into a stream's log, read by a suspended HTTP response. */
+#ifndef SSE__SUBSCRIBER_H
+#define SSE__SUBSCRIBER_H
+
+#include "source.h"
+#include "stream.h"
+
+struct MHD_Connection;
+
+/* Frames that wait before the log: the first retry, gaps, and what drop-newest keeps. */
+typedef struct sse__held {
+    struct sse__held_item {
+        sse__frame *frame;
+        bool event; /* counts as a delivery */
+    } * items;
+    size_t allocated;
+    size_t head;
+    size_t count;
+} sse__held;
+
+typedef struct sse__sub {
+    sse__source source;                /* immutable: readiness of fd at the loop */
+    sse__stream *stream;               /* immutable; one reference */
+    sse__group *group;                 /* immutable */
+    struct MHD_Connection *connection; /* immutable */
+    struct sse__shard *shard;          /* immutable; NULL in a user's daemon */
+    int fd;                            /* immutable; owned by MHD, open until sse__sub_finish() */
+    uint64_t number;                   /* immutable */
+    char *address;                     /* immutable */
+    char *last_event_id;               /* immutable */
+    struct sse__ip *ip;                /* immutable; counted in the hub */
+
+    _Atomic uint64_t sent_ms; /* last time that bytes were handed over */
+    atomic_bool heartbeat;    /* due: the reader writes one when there is nothing else */
+
+    sse__frame *current; /* reader only: partly written, one reference */
+    uint32_t offset;     /* reader only: bytes of current already written */
+    bool said_retry;     /* reader only: the farewell's retry was written */
+    bool announced;      /* connection's thread only: on_subscribe was called */
+
+    struct sse__sub *prev_in_slot, *next_in_slot; /* loop's thread only: heartbeat wheel */
+    int slot;                                     /* loop's thread only; -1: not in the wheel */
+
+    struct sse__sub *next_posted; /* loop.mu: in the loop's list (user daemons only) */
+    bool posted;                  /* loop.mu: it is in that list */
+    bool post_add;                /* loop.mu: to be put into the wheel */
+    bool post_remove;             /* loop.mu: to be taken off and freed */
+
+    struct sse__sub *prev, *next; /* stream.mu: in its group */
+    uint64_t cursor;              /* stream.mu: number of the next event */
+    uint64_t missed;              /* stream.mu: events lost, gap not yet told */
+    sse__held held;               /* stream.mu */
+    sse_leave_reason leave;       /* stream.mu: 0, or it is cut off for this reason */
+    bool lagging;                 /* stream.mu: counted in stream.laggards */
+    bool parked;                  /* stream.mu: counted in stream.parked */
+
+    sse__mutex mu;  /* rank SUBSCRIBER; guards the rest */
+    bool suspended; /* MHD has it suspended, and nobody has resumed it yet */
+    bool woken;     /* something happened since the reader last looked */
+} sse__sub;
+
+/* What a new subscriber asked for. */
+typedef struct sse__sub_request {
+    sse__stream *stream;
+    struct MHD_Connection *connection;
+    struct sse__shard *shard; /* NULL in a user's daemon */
+    struct sse__loop *loop;
+    int fd;
+    const char *address;
+    const char *last_event_id; /* NULL or "" for none */
+} sse__sub_request;
+
+/* Make a subscriber and add it to its stream and loop.
+ * Returns: SSE_OK; SSE_ELIMIT: one of the limits; SSE_ECLOSED: the stream or the server has ended;
+ * SSE_ENOMEM. Thread:  of the connection. */
+SSE_NODISCARD sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out);
+
+/* Values that sse__sub_read() returns beside a count. */
+#define SSE__READ_END (-1)
+#define SSE__READ_ERROR (-2)
+
+/* Write what is due into buf. 0: nothing is, and the connection has been suspended.
+ * Thread: of the connection. */
+ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max);
+
+/* The connection is over: leave the stream, tell the user, free. Thread: of the connection. */
+void sse__sub_finish(sse__sub *sub);
+
+/* Have the reader called. Returns true if the connection was suspended. Thread: any; stream.mu may
+ * be held. */
+bool sse__sub_wake(sse__sub *sub);
+
+/* Cut the connection off: whatever waits for it is lost. The caller holds stream.mu. */
+void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason);
+
+/* The loop noticed that the client has gone. Thread: loop's. */
+void sse__sub_gone(sse__sub *sub);
+
+/* The worker needs the log's oldest entries to go, up to `target`: apply the slow-consumer policy
+ * to a subscriber that still wants them. The caller holds stream.mu. */
+void sse__sub_overtake_locked(sse__sub *sub, uint64_t target);
+
+/* Free what sse__sub_finish() has left. Thread: loop's, or the connection's when the loop has
+ * stopped. */
+void sse__sub_destroy(sse__sub *sub);
+
+#endif
