@@ -52,7 +52,7 @@ static void put_lines(struct sink *out, const char *name, size_t name_len, sse_s
         if (eol == end)
             return;
         at = eol + 1;
-        if (*eol == '\r' && lf == at)
+        if (*eol == '\r' && at < end && lf == at)
             at++; /* CRLF is one line end */
         if (lf < at)
             lf = find(at, end, '\n');

@@ -508,7 +508,7 @@ sse_err sse_parser_feed(sse_parser *p, const void *bytes, size_t n)
         at = eol + 1;
         if (*eol == '\r') {
             p->after_cr = at == end;
-            if (lf == at)
+            if (at < end && lf == at)
                 at++; /* CRLF is one line end */
             cr = find(at, end, '\r');
         }
