@@ -38,9 +38,7 @@ static void drop(sse__loop *loop, sse__pending *pending)
     atomic_fetch_sub(&loop->hub->counters.connections, 1);
 }
 
-/* --- which shard
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- which shard ---- */
 
 /* The first value of `stream` in the query of a request line, as it stands there. */
 static bool find_stream(const char *line, size_t n, sse_str *out)
@@ -149,9 +147,7 @@ void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all)
     }
 }
 
-/* --- accept
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- accept ---- */
 
 /* Out of descriptors or memory: leave the rest in the backlog until the next tick, those that we
  * have are served. */

@@ -31,9 +31,7 @@ static uint32_t frame_bytes(const sse__history *log, uint64_t seq)
     return frame ? frame->len : 0;
 }
 
-/* --- index
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- index ---- */
 
 static uint64_t hash_id(sse_str id)
 {
@@ -124,9 +122,7 @@ bool sse__history_find(const sse__history *log, sse_str id, uint64_t *seq)
     return slot != NULL;
 }
 
-/* --- entries
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- entries ---- */
 
 static sse_err grow(sse__history *log)
 {

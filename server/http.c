@@ -65,9 +65,7 @@ const char *sse_request_query(const sse_request *request, const char *name)
     return sse__mhd_query(request->call->connection, name).ptr;
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- answers ---- */
 
 void sse__answer_error(sse__answer *answer, unsigned status, const char *format, ...)
 {
@@ -220,9 +218,7 @@ static bool reply_preflight(const sse__http_call *call, const char *allow)
     return ok;
 }
 
-/* --- access
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- access ---- */
 
 /* A browser says where a page comes from. One from elsewhere may publish only when CORS lets it. */
 static bool from_elsewhere(const sse__http_call *call)
@@ -277,9 +273,7 @@ static const char *stream_name(const sse__http_call *call, sse__answer *answer)
     return NULL;
 }
 
-/* --- routes
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- routes ---- */
 
 static const char *allow_of(const sse_server *hub, route to)
 {

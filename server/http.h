@@ -43,9 +43,7 @@ void sse__answer_error(sse__answer *answer, unsigned status, const char *format,
 /* Likewise for an error of the hub. */
 void sse__answer_err(sse__answer *answer, sse_err err, const char *stream);
 
-/* --- http_publish.c
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- http_publish.c ---- */
 
 typedef struct sse__publication {
     sse_server *hub;
@@ -61,9 +59,7 @@ bool sse__http_is_event_stream(const char *content_type);
 /* Publish what a POST holds, all or none; the answer's body has the ids. Thread: any. */
 void sse__http_publish(const sse__publication *publication, sse__answer *answer);
 
-/* --- http_inspect.c
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- http_inspect.c ---- */
 
 void sse__http_streams(sse_server *hub, sse__answer *answer);
 void sse__http_metrics(sse_server *hub, sse__answer *answer);

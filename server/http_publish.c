@@ -62,9 +62,7 @@ static void answer_event_error(const batch *b, sse_err err, size_t number)
         sse__answer_err(b->answer, err, "");
 }
 
-/* --- one event
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- one event ---- */
 
 static bool parse_retry(sse_str text, uint64_t *ms)
 {
@@ -96,9 +94,7 @@ static void collect_one(batch *b, const sse__publication *p)
         answer_event_error(b, err, 1);
 }
 
-/* --- many
- * -------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- many ---- */
 
 static int on_event(void *user, const sse_event *event)
 {
@@ -144,9 +140,7 @@ static void collect_many(batch *b, const sse__publication *p)
         sse__answer_error(b->answer, 400, "The body holds no event.");
 }
 
-/* --- publishing
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- publishing ---- */
 
 /* The ids, one a line. */
 static void answer_ids(batch *b, const sse__stream *st, uint64_t first_seq)

@@ -15,9 +15,7 @@ const char *sse_leave_reason_name(sse_leave_reason reason)
     return (unsigned)reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 sse_server *sse__hub_ref(sse_server *hub)
 {
@@ -72,9 +70,7 @@ sse_err sse_server_new(const sse_server_options *options, sse_server **out)
     return SSE_OK;
 }
 
-/* --- streams
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- streams ---- */
 
 static bool good_name(const char *name)
 {
@@ -248,9 +244,7 @@ void sse__hub_reap(sse_server *hub, uint64_t now_ms)
     }
 }
 
-/* --- publishing
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- publishing ---- */
 
 sse_err sse__hub_message(const sse_server *hub, const sse_event *event, sse_msg **out)
 {
@@ -294,9 +288,7 @@ sse_err sse_server_try_publish(sse_server *server, const char *stream, const sse
     return publish(server, stream, event, false);
 }
 
-/* --- counting
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- counting ---- */
 
 static sse_err count_ip_locked(sse_server *hub, const char *address, sse__ip **out)
 {

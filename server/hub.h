@@ -89,9 +89,7 @@ void sse__hub_reap(sse_server *hub, uint64_t now_ms);
 void sse__hub_stream_born(sse_server *hub, sse__stream *st);
 void sse__hub_stream_dead(sse_server *hub, sse__stream *st);
 
-/* --- options.c
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- options.c ---- */
 
 /* Check and copy. Returns SSE_OK, SSE_EINVAL, SSE_ENOMEM; sse__options_fini() is due in any case.
  */

@@ -40,9 +40,7 @@ static void close_quietly(int fd)
     errno = error;
 }
 
-/* --- unix sockets
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- unix sockets ---- */
 
 /* A socket file that nobody serves is a left-over of a server that was killed. */
 static bool is_stale(const struct sockaddr_un *address)
@@ -78,9 +76,7 @@ static sse_err open_unix(const char *path, int *out)
     return SSE_OK;
 }
 
-/* --- TCP
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- TCP ---- */
 
 static bool good_port(const char *port)
 {
@@ -169,9 +165,7 @@ static void describe(int fd, const char *path, char *out, size_t size)
         snprintf(out, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* --- threads
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- threads ---- */
 
 /* Make all loops, then start them: a loop may hand sockets to any other. */
 static sse_err start_loops_locked(sse_server *hub)

@@ -18,9 +18,7 @@
 
 #define EVENTS 256
 
-/* --- life
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 sse_err sse__loop_new(struct sse_server *hub, sse__loop **out)
 {
@@ -64,9 +62,7 @@ void sse__loop_signal(sse__loop *loop)
     (void)n;
 }
 
-/* --- what others post
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- what others post ---- */
 
 void sse__loop_wake_group(sse__group *group)
 {
@@ -151,9 +147,7 @@ void sse__loop_hand_over(sse__loop *to, sse__pending *pending)
     }
 }
 
-/* --- shards
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- shards ---- */
 
 sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number)
 {
@@ -201,9 +195,7 @@ static void run_shards(sse__loop *loop)
     }
 }
 
-/* --- streams with news
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- streams with news ---- */
 
 static void wake_sub(sse__sub *sub)
 {
@@ -372,9 +364,7 @@ static void expire_conns(sse__loop *loop, uint64_t now_ms)
     }
 }
 
-/* --- the turn
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- the turn ---- */
 
 static void resume_accept(sse__loop *loop)
 {

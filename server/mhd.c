@@ -20,9 +20,7 @@ _Static_assert(SSE__READ_ERROR == MHD_CONTENT_READER_END_WITH_ERROR, "values dif
  * holds. */
 #define BLOCK_BYTES 256
 
-/* --- daemons
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- daemons ---- */
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
@@ -110,9 +108,7 @@ bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *addr
     return MHD_add_connection(daemon, fd, address, len) == MHD_YES;
 }
 
-/* --- connections
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- connections ---- */
 
 void sse__mhd_suspend(struct MHD_Connection *connection) { MHD_suspend_connection(connection); }
 
@@ -180,9 +176,7 @@ size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name)
     return c.n;
 }
 
-/* --- responses
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- responses ---- */
 
 /* Queue and give away. */
 static bool queue(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
@@ -226,9 +220,7 @@ bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
     return queue(connection, 200, response, headers, header_count);
 }
 
-/* --- the user's own daemon
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the user's own daemon ---- */
 
 int sse_server_handle(sse_server *server, struct MHD_Connection *connection, const char *url,
                       const char *method, const char *version, const char *upload_data,

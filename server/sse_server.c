@@ -27,9 +27,7 @@ typedef struct config {
     bool no_replay;
 } config;
 
-/* --- options
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 /* Seconds; 0 turns the thing off. */
 static bool set_seconds_or_off(void *target, const char *value)
@@ -173,9 +171,7 @@ static enum tool_exit parse(const char **words, int argc, char **argv, config *c
     return result;
 }
 
-/* --- access
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- access ---- */
 
 static int authorize(void *user, const sse_request *request)
 {
@@ -222,9 +218,7 @@ static bool is_loopback(const char *address)
     return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-/* --- logging
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- logging ---- */
 
 static void write_log(void *user, sse_log_level level, const char *line)
 {
@@ -250,9 +244,7 @@ static void on_unsubscribe(void *user, const sse_subscriber_info *info, sse_leav
     log_subscriber(user, info, "left: ", sse_leave_reason_name(reason));
 }
 
-/* --- start and end
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- start and end ---- */
 
 static enum tool_exit load_tokens(const tool *t, tokens *list, const char *path)
 {

@@ -97,9 +97,7 @@ void sse__stream_unref(sse__stream *st)
     sse__hub_unref(hub);
 }
 
-/* --- publishing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- publishing ---- */
 
 /* Wait until n fit. */
 static sse_err reserve_locked(sse__stream *st, size_t n, bool block)
@@ -144,9 +142,7 @@ sse_err sse__stream_publish(sse__stream *st, sse_msg **msgs, size_t n, bool bloc
     return err;
 }
 
-/* --- the end
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 void sse__stream_wake_locked(sse__stream *st)
 {
@@ -195,9 +191,7 @@ void sse__stream_force(sse__stream *st, const struct sse__loop *loop)
     sse__mutex_unlock(&st->mu);
 }
 
-/* --- ids and gaps
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- ids and gaps ---- */
 
 void sse__stream_format_id(const sse__stream *st, uint64_t seq, char out[SSE__ID_MAX])
 {
@@ -266,9 +260,7 @@ sse__frame *sse__stream_gap_locked(sse__stream *st, sse_str requested, uint64_t 
     return frame;
 }
 
-/* --- statistics
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- statistics ---- */
 
 static void id_for_stats_locked(const sse__stream *st, uint64_t seq, char *out, size_t size)
 {

@@ -92,9 +92,7 @@ typedef struct sse__stream {
     char name[]; /* immutable */
 } sse__stream;
 
-/* --- stream.c
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- stream.c ---- */
 
 /* What the options mean, defaults filled in. */
 void sse__stream_configure(const sse_stream_options *options, sse__stream_config *config);
@@ -130,9 +128,7 @@ sse__frame *sse__stream_gap_locked(sse__stream *st, sse_str requested, uint64_t 
 
 void sse__stream_get_stats(sse__stream *st, sse_stream_stats *out);
 
-/* --- worker.c
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- worker.c ---- */
 
 /* Start the worker if none runs. The caller holds inbox_mu. Returns SSE_OK, SSE_ENOMEM. */
 SSE_NODISCARD sse_err sse__worker_start_locked(sse__stream *st);

@@ -18,9 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* --- held frames
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- held frames ---- */
 
 /* Takes the reference in any case. Returns false when there is no memory. */
 static bool held_push(sse__held *held, sse__frame *frame, bool event)
@@ -114,9 +112,7 @@ static sse_err start_locked(sse__sub *sub)
     return gap && held_push(&sub->held, gap, false) ? SSE_OK : SSE_ENOMEM;
 }
 
-/* --- joining
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- joining ---- */
 
 static sse__group *find_group_locked(sse__stream *st, struct sse__loop *loop)
 {
@@ -229,9 +225,7 @@ sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out)
     return SSE_OK;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 typedef struct output {
     char *buf;
@@ -436,9 +430,7 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
     }
 }
 
-/* --- waking, leaving
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- waking, leaving ---- */
 
 bool sse__sub_wake(sse__sub *sub)
 {

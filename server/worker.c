@@ -21,9 +21,7 @@
     10000 /* a subscriber that its loop has not served for so long is slow, whatever its socket    \
              says */
 
-/* --- encoding
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- encoding ---- */
 
 /* The event with its data in base64; the caller frees *buffer. */
 static sse_err to_base64(sse_event *event, char **buffer)
@@ -131,9 +129,7 @@ static void make_room_locked(sse__stream *st)
     sse__history_drop_to(&st->log, target);
 }
 
-/* --- the thread
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- the thread ---- */
 
 static void append_locked(sse__stream *st, sse__frame *frame, bool own_id, uint64_t now_ms)
 {
