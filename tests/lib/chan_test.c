@@ -1,0 +1,569 @@
+/* Channels: order, policies, waiting, closing, the descriptor, and many threads at once.
+ *
+ * A test that wants a thread to be waiting looks at the thread's state in /proc; should that never
+ * say so, the test goes on, and its outcome is the same. */
+#include "clock.h"
+#include "wait.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sse/chan.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 60000 };
+
+static sse_msg *make(uint64_t number)
+{
+    sse_event ev = {.retry_ms = number, .has_retry = true};
+    sse_msg *msg;
+    cr_assert_eq(sse_msg_new(&ev, NULL, &msg), SSE_OK);
+    return msg;
+}
+
+static uint64_t number_of(sse_msg *msg)
+{
+    uint64_t number = sse_msg_event(msg)->retry_ms;
+    sse_msg_unref(msg);
+    return number;
+}
+
+static sse_chan *new_chan(size_t capacity, sse_full_policy policy)
+{
+    sse_chan_options options = SSE_CHAN_OPTIONS_INIT;
+    options.capacity = capacity;
+    options.policy = policy;
+    sse_chan *chan;
+    cr_assert_eq(sse_chan_new(&options, &chan), SSE_OK);
+    return chan;
+}
+
+static sse_err send_number(sse_chan *chan, uint64_t number, bool wait)
+{
+    sse_msg *msg = make(number);
+    sse_err err = wait ? sse_chan_send(chan, msg) : sse_chan_try_send(chan, msg);
+    sse_msg_unref(msg);
+    return err;
+}
+
+static void expect_number(sse_chan *chan, uint64_t number)
+{
+    sse_msg *msg;
+    cr_assert_eq(sse_chan_try_recv(chan, &msg), SSE_OK);
+    cr_assert_eq(number_of(msg), number);
+}
+
+static bool readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 0) == 1 && p.revents == POLLIN;
+}
+
+Test(chan, refuses_bad_options)
+{
+    sse_chan_options options = SSE_CHAN_OPTIONS_INIT;
+    sse_chan *chan = (sse_chan *)1;
+    options.policy = (sse_full_policy)4;
+    cr_assert_eq(sse_chan_new(&options, &chan), SSE_EINVAL);
+    cr_assert_null(chan);
+    options = (sse_chan_options)SSE_CHAN_OPTIONS_INIT;
+    options.size = 1;
+    cr_assert_eq(sse_chan_new(&options, &chan), SSE_EINVAL);
+    sse_chan_unref(NULL);
+}
+
+Test(chan, has_defaults)
+{
+    sse_chan *chan;
+    cr_assert_eq(sse_chan_new(NULL, &chan), SSE_OK);
+    cr_assert_eq(sse_chan_capacity(chan), 1024);
+    cr_assert_eq(sse_chan_len(chan), 0);
+    cr_assert_eq(sse_chan_dropped(chan), 0);
+    cr_assert_not(sse_chan_closed(chan));
+    for (uint64_t i = 0; i < 1024; i++)
+        cr_assert_eq(send_number(chan, i, false), SSE_OK);
+    cr_assert_eq(send_number(chan, 0, false), SSE_EFULL, "the default policy blocks");
+    cr_assert_eq(sse_chan_len(chan), 1024);
+    cr_assert_eq(sse_chan_dropped(chan), 0);
+    sse_chan_unref(chan); /* with everything in it */
+}
+
+Test(chan, is_first_in_first_out)
+{
+    sse_chan *chan = new_chan(3, SSE_FULL_BLOCK);
+    sse_msg *msg = (sse_msg *)1;
+    cr_assert_eq(sse_chan_try_recv(chan, &msg), SSE_EEMPTY);
+    cr_assert_null(msg);
+    for (uint64_t i = 0; i < 100; i++) {
+        cr_assert_eq(send_number(chan, 2 * i, true), SSE_OK);
+        cr_assert_eq(send_number(chan, 2 * i + 1, true), SSE_OK);
+        expect_number(chan, 2 * i);
+        cr_assert_eq(sse_chan_recv(chan, &msg), SSE_OK);
+        cr_assert_eq(number_of(msg), 2 * i + 1);
+    }
+    sse_chan_unref(chan);
+}
+
+Test(chan, the_sender_keeps_his_reference)
+{
+    sse_chan *chan = new_chan(1, SSE_FULL_BLOCK);
+    sse_msg *msg = make(5), *got;
+    cr_assert_eq(sse_chan_send(chan, msg), SSE_OK);
+    cr_assert_eq(sse_chan_try_send(chan, msg), SSE_EFULL);
+    cr_assert_eq(sse_chan_recv(chan, &got), SSE_OK);
+    cr_assert_eq(got, msg);
+    sse_msg_unref(got);
+    cr_assert_eq(number_of(msg), 5);
+    sse_chan_unref(chan);
+}
+
+Test(chan, drop_oldest_makes_room)
+{
+    sse_chan *chan = new_chan(3, SSE_FULL_DROP_OLDEST);
+    for (uint64_t i = 0; i < 10; i++)
+        cr_assert_eq(send_number(chan, i, i % 2), SSE_OK);
+    cr_assert_eq(sse_chan_dropped(chan), 7);
+    cr_assert_eq(sse_chan_len(chan), 3);
+    for (uint64_t i = 7; i < 10; i++)
+        expect_number(chan, i);
+    cr_assert_eq(sse_chan_len(chan), 0);
+    sse_chan_unref(chan);
+}
+
+Test(chan, drop_newest_keeps_what_there_is)
+{
+    sse_chan *chan = new_chan(3, SSE_FULL_DROP_NEWEST);
+    for (uint64_t i = 0; i < 10; i++)
+        cr_assert_eq(send_number(chan, i, i % 2), SSE_OK);
+    cr_assert_eq(sse_chan_dropped(chan), 7);
+    for (uint64_t i = 0; i < 3; i++)
+        expect_number(chan, i);
+    sse_chan_unref(chan);
+}
+
+Test(chan, a_timed_receive_times_out)
+{
+    sse_chan *chan = new_chan(1, SSE_FULL_BLOCK);
+    sse_msg *msg;
+    uint64_t before = sse__now_ns();
+    cr_assert_eq(sse_chan_recv_timeout(chan, 20, &msg), SSE_ETIMEOUT);
+    cr_assert_null(msg);
+    cr_assert_geq(sse__now_ns() - before, 20000000);
+    cr_assert_eq(sse_chan_recv_timeout(chan, 0, &msg), SSE_ETIMEOUT);
+    cr_assert_eq(send_number(chan, 3, false), SSE_OK);
+    cr_assert_eq(sse_chan_recv_timeout(chan, 0, &msg), SSE_OK);
+    cr_assert_eq(number_of(msg), 3);
+    sse_chan_unref(chan);
+}
+
+Test(chan, close_lets_receivers_have_the_rest)
+{
+    sse_chan *chan = new_chan(2, SSE_FULL_BLOCK);
+    sse_msg *msg;
+    cr_assert_eq(send_number(chan, 1, false), SSE_OK);
+    cr_assert_eq(send_number(chan, 2, false), SSE_OK);
+    sse_chan_close(chan, SSE_ENETWORK);
+    sse_chan_close(chan, SSE_OK);
+    cr_assert(sse_chan_closed(chan));
+    cr_assert_eq(sse_chan_reason(chan), SSE_ENETWORK, "the first one counts");
+    cr_assert_eq(send_number(chan, 3, false), SSE_ECLOSED);
+    cr_assert_eq(send_number(chan, 3, true), SSE_ECLOSED, "full, but it does not wait");
+    expect_number(chan, 1);
+    cr_assert_eq(send_number(chan, 3, true), SSE_ECLOSED);
+    cr_assert_eq(sse_chan_recv(chan, &msg), SSE_OK);
+    cr_assert_eq(number_of(msg), 2);
+    cr_assert_eq(sse_chan_recv(chan, &msg), SSE_ECLOSED);
+    cr_assert_null(msg);
+    cr_assert_eq(sse_chan_try_recv(chan, &msg), SSE_ECLOSED);
+    cr_assert_eq(sse_chan_recv_timeout(chan, 1000000, &msg), SSE_ECLOSED);
+    cr_assert_eq(sse_chan_dropped(chan), 0);
+    sse_chan_unref(chan);
+}
+
+Test(chan, close_ends_the_drop_policies_too)
+{
+    static const sse_full_policy policies[] = {SSE_FULL_DROP_OLDEST, SSE_FULL_DROP_NEWEST};
+    for (int i = 0; i < 2; i++) {
+        sse_chan *chan = new_chan(1, policies[i]);
+        cr_assert_eq(send_number(chan, 1, true), SSE_OK);
+        sse_chan_close(chan, SSE_OK);
+        cr_assert_eq(send_number(chan, 2, true), SSE_ECLOSED);
+        cr_assert_eq(sse_chan_dropped(chan), 0);
+        expect_number(chan, 1);
+        sse_chan_unref(chan);
+    }
+}
+
+/* The descriptor is readable exactly when there is something to receive or nothing will ever come.
+ */
+static void check_fd(sse_full_policy policy, bool early)
+{
+    sse_chan *chan = new_chan(2, policy);
+    int fd = early ? sse_chan_fd(chan) : -1;
+    if (early)
+        cr_assert_not(readable(fd));
+    cr_assert_eq(send_number(chan, 1, false), SSE_OK);
+    if (!early)
+        fd = sse_chan_fd(chan);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(sse_chan_fd(chan), fd, "there is one");
+    cr_assert(readable(fd));
+    cr_assert(readable(fd), "looking does not change it");
+    cr_assert_eq(send_number(chan, 2, false), SSE_OK);
+    sse_err full = send_number(chan, 3, false);
+    cr_assert_eq(full, policy == SSE_FULL_BLOCK ? SSE_EFULL : SSE_OK);
+    cr_assert(readable(fd));
+    expect_number(chan, policy == SSE_FULL_DROP_OLDEST ? 2 : 1);
+    cr_assert(readable(fd), "one is left");
+    expect_number(chan, policy == SSE_FULL_DROP_OLDEST ? 3 : 2);
+    cr_assert_not(readable(fd));
+    for (uint64_t i = 0; i < 100; i++) {
+        cr_assert_eq(send_number(chan, i, false), SSE_OK);
+        cr_assert(readable(fd));
+        expect_number(chan, i);
+        cr_assert_not(readable(fd));
+    }
+    sse_chan_close(chan, SSE_OK);
+    cr_assert(readable(fd));
+    sse_msg *msg;
+    cr_assert_eq(sse_chan_try_recv(chan, &msg), SSE_ECLOSED);
+    cr_assert(readable(fd), "and stays so");
+    sse_chan_unref(chan);
+    cr_assert_eq(fcntl(fd, F_GETFD), -1, "the descriptor is gone with the channel");
+}
+
+Test(chan, fd_follows_the_channel)
+{
+    static const sse_full_policy policies[] = {SSE_FULL_BLOCK, SSE_FULL_DROP_OLDEST,
+                                               SSE_FULL_DROP_NEWEST};
+    for (int i = 0; i < 6; i++)
+        check_fd(policies[i / 2], i % 2);
+}
+
+Test(chan, fd_with_a_capacity_of_one)
+{
+    sse_chan *chan = new_chan(1, SSE_FULL_DROP_OLDEST);
+    int fd = sse_chan_fd(chan);
+    for (uint64_t i = 0; i < 5; i++) {
+        cr_assert_eq(send_number(chan, i, false), SSE_OK);
+        cr_assert(readable(fd));
+    }
+    expect_number(chan, 4);
+    cr_assert_not(readable(fd));
+    sse_chan_unref(chan);
+}
+
+Test(chan, fd_of_a_closed_channel)
+{
+    sse_chan *chan = new_chan(2, SSE_FULL_BLOCK);
+    cr_assert_eq(send_number(chan, 1, false), SSE_OK);
+    sse_chan_close(chan, SSE_OK);
+    int fd = sse_chan_fd(chan);
+    cr_assert(readable(fd));
+    expect_number(chan, 1);
+    cr_assert(readable(fd));
+    sse_chan_unref(chan);
+}
+
+/* Threads that wait: how many of them do. */
+struct waiting {
+    sse_chan *chan;
+    sse__thread thread;
+    _Atomic(pid_t) tid;
+    sse_err err;
+    sse_msg *msg;
+    uint64_t number;
+};
+
+static bool is_asleep(void *arg)
+{
+    struct waiting *w = arg;
+    char path[64], line[256] = "";
+    if (w->tid == 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)w->tid);
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return false;
+    bool got = fgets(line, sizeof line, f) != NULL;
+    fclose(f);
+    const char *state = got ? strrchr(line, ')') : NULL;
+    return state && state[1] == ' ' && state[2] == 'S';
+}
+
+static void *receive(void *arg)
+{
+    struct waiting *w = arg;
+    w->tid = gettid();
+    w->err = sse_chan_recv(w->chan, &w->msg);
+    return NULL;
+}
+
+static void *receive_timed(void *arg)
+{
+    struct waiting *w = arg;
+    w->tid = gettid();
+    w->err = sse_chan_recv_timeout(w->chan, PATIENCE_MS, &w->msg);
+    return NULL;
+}
+
+static void *send(void *arg)
+{
+    struct waiting *w = arg;
+    w->tid = gettid();
+    w->err = send_number(w->chan, w->number, true);
+    return NULL;
+}
+
+enum { WAITERS = 5 };
+
+static void start_waiters(struct waiting *w, sse_chan *chan, void *(*run)(void *))
+{
+    for (int i = 0; i < WAITERS; i++) {
+        w[i] = (struct waiting){.chan = chan, .number = 100 + (uint64_t)i};
+        cr_assert_eq(sse__thread_start(&w[i].thread, "waiter", 0, run, &w[i]), SSE_OK);
+    }
+    for (int i = 0; i < WAITERS; i++)
+        cr_expect(wait_until(is_asleep, &w[i], PATIENCE_MS));
+}
+
+static void join_waiters(struct waiting *w)
+{
+    for (int i = 0; i < WAITERS; i++)
+        sse__thread_join(&w[i].thread);
+}
+
+static void check_close_wakes_receivers(void *(*run)(void *))
+{
+    struct waiting w[WAITERS];
+    sse_chan *chan = new_chan(2, SSE_FULL_BLOCK);
+    start_waiters(w, chan, run);
+    sse_chan_close(chan, SSE_EIDLE);
+    join_waiters(w);
+    for (int i = 0; i < WAITERS; i++) {
+        cr_assert_eq(w[i].err, SSE_ECLOSED);
+        cr_assert_null(w[i].msg);
+    }
+    sse_chan_unref(chan);
+}
+
+Test(chan, close_wakes_receivers) { check_close_wakes_receivers(receive); }
+
+Test(chan, close_wakes_timed_receivers) { check_close_wakes_receivers(receive_timed); }
+
+Test(chan, close_wakes_senders)
+{
+    struct waiting w[WAITERS];
+    sse_chan *chan = new_chan(1, SSE_FULL_BLOCK);
+    cr_assert_eq(send_number(chan, 1, false), SSE_OK);
+    start_waiters(w, chan, send);
+    sse_chan_close(chan, SSE_OK);
+    join_waiters(w);
+    for (int i = 0; i < WAITERS; i++)
+        cr_assert_eq(w[i].err, SSE_ECLOSED);
+    expect_number(chan, 1);
+    cr_assert_eq(sse_chan_len(chan), 0);
+    sse_chan_unref(chan);
+}
+
+/* As many wake-ups as messages: each waiting receiver gets one. */
+static void check_messages_wake_receivers(void *(*run)(void *))
+{
+    struct waiting w[WAITERS];
+    bool seen[WAITERS] = {false};
+    sse_chan *chan = new_chan(WAITERS, SSE_FULL_BLOCK);
+    start_waiters(w, chan, run);
+    for (uint64_t i = 0; i < WAITERS; i++)
+        cr_assert_eq(send_number(chan, i, false), SSE_OK);
+    join_waiters(w);
+    for (int i = 0; i < WAITERS; i++) {
+        cr_assert_eq(w[i].err, SSE_OK);
+        uint64_t number = number_of(w[i].msg);
+        cr_assert(number < WAITERS && !seen[number]);
+        seen[number] = true;
+    }
+    sse_chan_unref(chan);
+}
+
+Test(chan, messages_wake_receivers) { check_messages_wake_receivers(receive); }
+
+Test(chan, messages_wake_timed_receivers) { check_messages_wake_receivers(receive_timed); }
+
+Test(chan, room_wakes_senders)
+{
+    struct waiting w[WAITERS];
+    bool seen[WAITERS] = {false};
+    sse_chan *chan = new_chan(1, SSE_FULL_BLOCK);
+    sse_msg *msg;
+    cr_assert_eq(send_number(chan, 1, false), SSE_OK);
+    start_waiters(w, chan, send);
+    expect_number(chan, 1);
+    for (int i = 0; i < WAITERS; i++) {
+        cr_assert_eq(sse_chan_recv_timeout(chan, PATIENCE_MS, &msg), SSE_OK);
+        uint64_t number = number_of(msg) - 100;
+        cr_assert(number < WAITERS && !seen[number]);
+        seen[number] = true;
+    }
+    join_waiters(w);
+    for (int i = 0; i < WAITERS; i++)
+        cr_assert_eq(w[i].err, SSE_OK);
+    sse_chan_unref(chan);
+}
+
+Test(chan, poll_is_woken_by_a_message_and_by_close)
+{
+    struct waiting w = {.chan = new_chan(1, SSE_FULL_BLOCK), .number = 7};
+    int fd = sse_chan_fd(w.chan);
+    cr_assert_eq(sse__thread_start(&w.thread, "sender", 0, send, &w), SSE_OK);
+    cr_assert(wait_readable(fd, PATIENCE_MS));
+    expect_number(w.chan, 7);
+    sse__thread_join(&w.thread);
+    cr_assert_not(readable(fd));
+    sse_chan_unref(w.chan);
+}
+
+/* Many producers and consumers: every message once, and each producer's in order at every consumer.
+ */
+enum { PRODUCERS = 4, CONSUMERS = 3, EACH = 20000 };
+
+enum receive_kind { BLOCKING, TIMED, POLLED };
+
+struct crowd {
+    sse_chan *chan;
+    atomic_uchar got[PRODUCERS][EACH];
+    atomic_size_t accepted;
+    atomic_size_t misordered;
+    atomic_size_t repeated;
+    enum receive_kind kind;
+};
+
+struct member {
+    struct crowd *crowd;
+    sse__thread thread;
+    uint64_t number;
+};
+
+static void *produce(void *arg)
+{
+    struct member *m = arg;
+    for (uint64_t i = 0; i < EACH; i++)
+        if (send_number(m->crowd->chan, m->number * EACH + i, true) == SSE_OK)
+            m->crowd->accepted++;
+    return NULL;
+}
+
+static sse_err receive_some_way(struct crowd *c, sse_msg **msg)
+{
+    sse_err err;
+    switch (c->kind) {
+    case TIMED:
+        do
+            err = sse_chan_recv_timeout(c->chan, 1, msg);
+        while (err == SSE_ETIMEOUT);
+        return err;
+    case POLLED:
+        while ((err = sse_chan_try_recv(c->chan, msg)) == SSE_EEMPTY)
+            if (!wait_readable(sse_chan_fd(c->chan), PATIENCE_MS))
+                return SSE_ETIMEOUT;
+        return err;
+    default:
+        return sse_chan_recv(c->chan, msg);
+    }
+}
+
+static void *consume(void *arg)
+{
+    struct member *m = arg;
+    uint64_t next[PRODUCERS] = {0};
+    sse_msg *msg;
+    while (receive_some_way(m->crowd, &msg) == SSE_OK) {
+        uint64_t number = number_of(msg), from = number / EACH, at = number % EACH;
+        if (at < next[from])
+            m->crowd->misordered++;
+        next[from] = at + 1;
+        if (m->crowd->got[from][at]++)
+            m->crowd->repeated++;
+    }
+    return NULL;
+}
+
+static void check_crowd(size_t capacity, sse_full_policy policy, enum receive_kind kind)
+{
+    struct crowd *c = calloc(1, sizeof *c);
+    struct member producers[PRODUCERS], consumers[CONSUMERS];
+    cr_assert(c);
+    c->chan = new_chan(capacity, policy);
+    c->kind = kind;
+    for (uint64_t i = 0; i < CONSUMERS; i++) {
+        consumers[i] = (struct member){.crowd = c, .number = i};
+        cr_assert_eq(sse__thread_start(&consumers[i].thread, "consumer", 0, consume, &consumers[i]),
+                     SSE_OK);
+    }
+    for (uint64_t i = 0; i < PRODUCERS; i++) {
+        producers[i] = (struct member){.crowd = c, .number = i};
+        cr_assert_eq(sse__thread_start(&producers[i].thread, "producer", 0, produce, &producers[i]),
+                     SSE_OK);
+    }
+    for (int i = 0; i < PRODUCERS; i++)
+        sse__thread_join(&producers[i].thread);
+    sse_chan_close(c->chan, SSE_OK);
+    for (int i = 0; i < CONSUMERS; i++)
+        sse__thread_join(&consumers[i].thread);
+
+    size_t received = 0;
+    for (int i = 0; i < PRODUCERS; i++)
+        for (int k = 0; k < EACH; k++)
+            received += c->got[i][k];
+    cr_assert_eq(c->accepted, PRODUCERS * EACH);
+    cr_assert_eq(c->misordered, 0);
+    cr_assert_eq(c->repeated, 0);
+    cr_assert_eq(received + sse_chan_dropped(c->chan), PRODUCERS * EACH);
+    if (policy == SSE_FULL_BLOCK)
+        cr_assert_eq(received, PRODUCERS * EACH);
+    cr_assert_eq(sse_chan_len(c->chan), 0);
+    sse_chan_unref(c->chan);
+    free(c);
+}
+
+Test(chan, crowd_with_much_room) { check_crowd(1024, SSE_FULL_BLOCK, BLOCKING); }
+Test(chan, crowd_with_hardly_any_room) { check_crowd(1, SSE_FULL_BLOCK, BLOCKING); }
+Test(chan, crowd_with_little_room_and_timed_receivers) { check_crowd(3, SSE_FULL_BLOCK, TIMED); }
+Test(chan, crowd_that_polls) { check_crowd(16, SSE_FULL_BLOCK, POLLED); }
+Test(chan, crowd_that_drops_oldest) { check_crowd(8, SSE_FULL_DROP_OLDEST, BLOCKING); }
+Test(chan, crowd_that_drops_newest) { check_crowd(8, SSE_FULL_DROP_NEWEST, TIMED); }
+Test(chan, crowd_that_drops_and_polls) { check_crowd(8, SSE_FULL_DROP_OLDEST, POLLED); }
+
+/* Closing in the middle: what was accepted and not dropped is received, the rest is refused. */
+Test(chan, closed_under_a_crowd)
+{
+    struct crowd *c = calloc(1, sizeof *c);
+    struct member producers[PRODUCERS], consumer = {.crowd = c};
+    cr_assert(c);
+    c->chan = new_chan(4, SSE_FULL_BLOCK);
+    for (uint64_t i = 0; i < PRODUCERS; i++) {
+        producers[i] = (struct member){.crowd = c, .number = i};
+        cr_assert_eq(sse__thread_start(&producers[i].thread, "producer", 0, produce, &producers[i]),
+                     SSE_OK);
+    }
+    sse_msg *msg;
+    for (int i = 0; i < EACH / 2; i++) {
+        cr_assert_eq(sse_chan_recv(c->chan, &msg), SSE_OK);
+        uint64_t number = number_of(msg);
+        c->got[number / EACH][number % EACH]++;
+    }
+    sse_chan_close(c->chan, SSE_OK);
+    consume(&consumer);
+    for (int i = 0; i < PRODUCERS; i++)
+        sse__thread_join(&producers[i].thread);
+    size_t received = 0;
+    for (int i = 0; i < PRODUCERS; i++)
+        for (int k = 0; k < EACH; k++)
+            received += c->got[i][k];
+    cr_assert_eq(received, c->accepted);
+    cr_assert_eq(c->repeated, 0);
+    cr_assert_lt(received, PRODUCERS * EACH);
+    sse_chan_unref(c->chan);
+    free(c);
+}

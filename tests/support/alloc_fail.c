@@ -1,0 +1,112 @@
+/* Allocation failures on demand; see alloc_fail.h.
+ *
+ * Threads: any. All state is atomic. free() is wrapped too where the program asks for it
+ * (-Wl,--wrap=free); only then is the peak of the bytes in use right. */
+#include "alloc_fail.h"
+
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t n);
+void __real_free(void *p);
+
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t n);
+char *__wrap_strdup(const char *s);
+void __wrap_free(void *p);
+
+static _Atomic(size_t) made;
+static _Atomic(size_t) first_bad = SIZE_MAX, last_bad; /* numbers of allocations, as in `made` */
+static atomic_bool failed;
+static _Atomic(ptrdiff_t) in_use, peak;
+
+static void arm(size_t index, size_t count)
+{
+    failed = false;
+    last_bad = count == SIZE_MAX ? SIZE_MAX : made + index;
+    first_bad = made + index;
+}
+
+void alloc_fail_at(size_t index) { arm(index, 1); }
+
+void alloc_fail_from(size_t index) { arm(index, SIZE_MAX); }
+
+bool alloc_fail_disarm(void)
+{
+    first_bad = SIZE_MAX;
+    return failed;
+}
+
+static _Atomic(size_t) counted_from;
+
+void alloc_count_reset(void)
+{
+    counted_from = (size_t)made;
+    in_use = 0;
+    peak = 0;
+}
+
+size_t alloc_count(void) { return made - counted_from; }
+
+size_t alloc_peak_bytes(void) { return (size_t)(ptrdiff_t)peak; }
+
+static bool refused(void)
+{
+    size_t number = made++;
+    if (number < first_bad || number > last_bad)
+        return false;
+    failed = true;
+    return true;
+}
+
+static void account(ptrdiff_t bytes)
+{
+    ptrdiff_t now = atomic_fetch_add(&in_use, bytes) + bytes, high = peak;
+    while (now > high && !atomic_compare_exchange_weak(&peak, &high, now))
+        ;
+}
+
+static void *taken(void *p)
+{
+    if (p)
+        account((ptrdiff_t)malloc_usable_size(p));
+    return p;
+}
+
+void *__wrap_malloc(size_t n) { return refused() ? NULL : taken(__real_malloc(n)); }
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return refused() ? NULL : taken(__real_calloc(n, size));
+}
+
+void *__wrap_realloc(void *old, size_t n)
+{
+    if (refused())
+        return NULL;
+    ptrdiff_t before = old ? (ptrdiff_t)malloc_usable_size(old) : 0;
+    void *p = __real_realloc(old, n);
+    if (p)
+        account((ptrdiff_t)malloc_usable_size(p) - before);
+    return p;
+}
+
+char *__wrap_strdup(const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *copy = __wrap_malloc(n);
+    return copy ? memcpy(copy, s, n) : NULL;
+}
+
+void __wrap_free(void *p)
+{
+    if (p)
+        account(-(ptrdiff_t)malloc_usable_size(p));
+    __real_free(p);
+}
