@@ -21,7 +21,7 @@ size_t blocks_feed(blocks *b, const char *bytes, size_t n)
         bool second = bytes[i] == '\n' && b->after_cr;
         b->after_cr = bytes[i] == '\r';
         if (second) {
-            if (complete == i)
+            if (!blocks_unfinished(b))
                 complete = i + 1;
         } else if (bytes[i] != '\n' && bytes[i] != '\r') {
             b->in_line = true;

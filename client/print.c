@@ -75,7 +75,7 @@ static void add_json_member(tool_buffer *out, const char *before, sse_str value)
 static void print_json(tool_buffer *out, const sse_event *event, const char *stream)
 {
     add_json_member(out, "{\"id\":", event->id);
-    add_json_member(out, ",\"type\":", event->type);
+    add_json_member(out, ",\"type\":", event->type.len ? event->type : sse_cstr("message"));
     add_json_member(out, ",\"data\":", event->data);
     if (stream)
         add_json_member(out, ",\"stream\":", sse_cstr(stream));
@@ -85,10 +85,9 @@ static void print_json(tool_buffer *out, const sse_event *event, const char *str
 static void print_sse(tool_buffer *out, const sse_event *event)
 {
     sse_event e = {.data = event->data};
-    static const char message[] = "message";
     if (event->id.len)
         e.id = event->id;
-    if (event->type.len != sizeof message - 1 || memcmp(event->type.ptr, message, event->type.len))
+    if (event->type.len)
         e.type = event->type;
     size_t n = sse_event_encoded_size(&e);
     if (sse_event_encode(&e, tool_buffer_room(out, n), n, &n) == SSE_OK)

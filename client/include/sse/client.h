@@ -57,8 +57,8 @@ typedef struct sse_client_callbacks {
     size_t size; /* set by SSE_CLIENT_CALLBACKS_INIT */
     /* The server answered with an event stream. Before any event of this connection. */
     void (*on_open)(void *user, sse_subscription *sub, const sse_response *response);
-    /* An event: id, type and data are always present. Not called when the subscription has a
-     * channel. */
+    /* An event: id and data are always present, its type unless it is "message". Not called when
+     * the subscription has a channel. */
     void (*on_event)(void *user, sse_subscription *sub, const sse_event *event);
     /* A comment line, in order with the events. */
     void (*on_comment)(void *user, sse_subscription *sub, sse_str comment);
