@@ -51,8 +51,8 @@ void sse__history_fini(sse__history *log);
 bool sse__history_full(const sse__history *log, const sse__history_limits *limits, uint32_t bytes);
 
 /* Append a frame (takes the reference; NULL records a loss) as number log->end. `own_id`: the id is
- * the publisher's, index it. Returns: SSE_OK; SSE_ENOMEM: nothing was appended, the reference is
- * still the caller's. */
+ * the publisher's, index it.
+ * Returns: SSE_OK; SSE_ENOMEM: nothing was appended, the reference is still the caller's. */
 SSE_NODISCARD sse_err sse__history_append(sse__history *log, const sse__history_limits *limits,
                                           sse__frame *frame, bool own_id, uint64_t now_ms);
 

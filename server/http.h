@@ -23,7 +23,8 @@ typedef struct sse__http_call {
     struct sse__exchange **exchange; /* the request's context */
 } sse__http_call;
 
-/* Returns false when the connection is to be closed. Thread: the connection's. */
+/* Returns false when the connection is to be closed.
+ * Thread:  the connection's. */
 bool sse__http_handle(const sse__http_call *call);
 /* The request is over: free its context. */
 void sse__http_completed(struct sse__exchange **exchange);
@@ -56,7 +57,8 @@ typedef struct sse__publication {
 /* Is this Content-Type (or NULL) text/event-stream? */
 bool sse__http_is_event_stream(const char *content_type);
 
-/* Publish what a POST holds, all or none; the answer's body has the ids. Thread: any. */
+/* Publish what a POST holds, all or none; the answer's body has the ids.
+ * Thread:  any. */
 void sse__http_publish(const sse__publication *publication, sse__answer *answer);
 
 /* ---- http_inspect.c ---- */

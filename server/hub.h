@@ -62,13 +62,14 @@ sse_server *sse__hub_ref(sse_server *hub);
 void sse__hub_unref(sse_server *hub);
 
 /* The stream of this name with a new reference; `create`: make it if the server makes streams by
- * itself. Returns: SSE_OK, SSE_ENOSTREAM, and what sse_server_create_stream() returns. Thread: any.
- */
+ * itself.
+ * Returns: SSE_OK, SSE_ENOSTREAM, and what sse_server_create_stream() returns.
+ * Thread:  any. */
 SSE_NODISCARD sse_err sse__hub_stream(sse_server *hub, const char *name, bool create,
                                       sse__stream **out);
 
-/* Check an event against the options and copy it. Returns: SSE_OK, SSE_EINVAL, SSE_ETOOBIG,
- * SSE_ENOMEM. */
+/* Check an event against the options and copy it.
+ * Returns: SSE_OK, SSE_EINVAL, SSE_ETOOBIG, SSE_ENOMEM. */
 SSE_NODISCARD sse_err sse__hub_message(const sse_server *hub, const sse_event *event,
                                        sse_msg **out);
 
@@ -77,12 +78,14 @@ SSE_NODISCARD sse_err sse__hub_message(const sse_server *hub, const sse_event *e
 SSE_NODISCARD sse_err sse__hub_enter(sse_server *hub, const char *address, sse__ip **ip);
 void sse__hub_leave(sse_server *hub, sse__ip *ip);
 
-/* A worker starts, ends; and how many there are. Thread: any; any lock may be held. */
+/* A worker starts, ends; and how many there are.
+ * Thread:  any; any lock may be held. */
 void sse__hub_worker_started(sse_server *hub);
 void sse__hub_worker_ended(sse_server *hub);
 uint64_t sse__hub_workers(sse_server *hub);
 
-/* Remove automatic streams that have been idle. Thread: the keeper's. */
+/* Remove automatic streams that have been idle.
+ * Thread:  the keeper's. */
 void sse__hub_reap(sse_server *hub, uint64_t now_ms);
 
 /* A stream's struct comes and goes; its counters stay in the totals. */

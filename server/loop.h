@@ -70,14 +70,16 @@ SSE_NODISCARD sse_err sse__loop_start(sse__loop *loop, const char *name);
 void sse__loop_stop(sse__loop *loop);
 void sse__loop_free(sse__loop *loop);
 
-/* Serve a listening socket. Returns SSE_OK, SSE_ESYS. Thread: any. */
+/* Serve a listening socket. Returns SSE_OK, SSE_ESYS.
+ * Thread:  any. */
 SSE_NODISCARD sse_err sse__loop_listen(sse__loop *loop, sse__listener *listener);
 
-/* The stream has news for the group's subscribers. Thread: any; stream.mu is held. */
+/* The stream has news for the group's subscribers.
+ * Thread:  any; stream.mu is held. */
 void sse__loop_wake_group(struct sse__group *group);
 
-/* Notice when the subscriber's client goes, send it heartbeats; and no longer: frees it. Thread:
- * the connection's. */
+/* Notice when the subscriber's client goes, send it heartbeats; and no longer: frees it.
+ * Thread:  the connection's. */
 SSE_NODISCARD sse_err sse__loop_watch(sse__loop *loop, struct sse__sub *sub);
 void sse__loop_unwatch(sse__loop *loop, struct sse__sub *sub);
 

@@ -49,9 +49,11 @@ struct sse__loop {
 /* Start the daemon of a shard if need be. NULL: no memory or descriptors. Loop's thread. */
 sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number);
 void sse__loop_activate(sse__shard *shard);
-/* Give a pending socket to another loop. Thread: any. */
+/* Give a pending socket to another loop.
+ * Thread:  any. */
 void sse__loop_hand_over(sse__loop *to, sse__pending *pending);
-/* Wake the loop up if it sleeps. Thread: any. */
+/* Wake the loop up if it sleeps.
+ * Thread:  any. */
 void sse__loop_signal(sse__loop *loop);
 
 /* --- wheel.c: loop's thread only

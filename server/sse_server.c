@@ -134,7 +134,7 @@ static enum tool_exit parse(const char **words, int argc, char **argv, config *c
         {"slow-grace", "SECONDS", "how long a full socket is waited for (0.25)", tool_set_seconds,
          &s->slow_grace_ms},
         {"base64", NULL, "send data as base64", tool_set_flag, &s->base64},
-        {"header", "'Name: value'", "extra response header; repeatable", tool_set_list,
+        {"header", "'Name: value'", "extra response header; repeatable", tool_set_header,
          &c->headers},
         {"cors-origin", "ORIGIN", "let pages of this origin in; * for all; repeatable",
          tool_set_list, &c->cors_origins},
@@ -246,11 +246,11 @@ static void on_unsubscribe(void *user, const sse_subscriber_info *info, sse_leav
 
 /* ---- start and end ---- */
 
-static enum tool_exit load_tokens(const tool *t, tokens *list, const char *path)
+static enum tool_exit load_tokens(const tool *t, tokens *list, const char *option, const char *path)
 {
     if (!path || tokens_load(list, path))
         return TOOL_GO_ON;
-    return tool_misuse(t, "%s: %s", path,
+    return tool_misuse(t, "option '--%s': %s: %s", option, path,
                        errno == EINVAL ? "there is no token in it" : strerror(errno));
 }
 
@@ -261,9 +261,11 @@ static enum tool_exit check(const tool *t, config *c)
         (void)tool_set_list(&c->listen, default_listen);
     if (c->no_replay)
         c->options.stream.replay = SSE_REPLAY_NONE;
-    enum tool_exit result = load_tokens(t, &c->publish_tokens, c->publish_token_file);
+    enum tool_exit result =
+        load_tokens(t, &c->publish_tokens, "publish-token-file", c->publish_token_file);
     if (result == TOOL_GO_ON)
-        result = load_tokens(t, &c->subscribe_tokens, c->subscribe_token_file);
+        result =
+            load_tokens(t, &c->subscribe_tokens, "subscribe-token-file", c->subscribe_token_file);
     for (size_t i = 0; i < c->listen.n && result == TOOL_GO_ON; i++)
         if (!is_loopback(c->listen.items[i]) && c->publish_tokens.n == 0 && !c->anonymous_publish)
             result = tool_misuse(t,

@@ -102,14 +102,16 @@ sse__stream *sse__stream_ref(sse__stream *st);
 void sse__stream_unref(sse__stream *st);
 
 /* Accept n checked messages (a reference of each is taken), all or none, in order; *first_seq:
- * number of the first. Returns: SSE_OK, SSE_EFULL (block is false), SSE_ETOOBIG (n > ring),
- * SSE_ECLOSED, SSE_ENOMEM. Thread: any. */
+ * number of the first.
+ * Returns: SSE_OK, SSE_EFULL (block is false), SSE_ETOOBIG (n > ring), SSE_ECLOSED, SSE_ENOMEM.
+ * Thread:  any. */
 SSE_NODISCARD sse_err sse__stream_publish(sse__stream *st, sse_msg **msgs, size_t n, bool block,
                                           uint64_t *first_seq);
 /* Accept nothing more; end the subscribers when all that was accepted is delivered. Idempotent.
- * Thread: any. */
+ * Thread:  any. */
 void sse__stream_close(sse__stream *st, sse_leave_reason reason);
-/* Cut off the subscribers that are left (loop == NULL: all). Thread: any. */
+/* Cut off the subscribers that are left (loop == NULL: all).
+ * Thread:  any. */
 void sse__stream_force(sse__stream *st, const struct sse__loop *loop);
 /* Mark the end and wake everybody; called by the last who had something to do. */
 void sse__stream_end(sse__stream *st);

@@ -72,7 +72,8 @@ typedef struct sse__sub_request {
 
 /* Make a subscriber and add it to its stream and loop.
  * Returns: SSE_OK; SSE_ELIMIT: one of the limits; SSE_ECLOSED: the stream or the server has ended;
- * SSE_ENOMEM. Thread:  of the connection. */
+ *          SSE_ENOMEM.
+ * Thread:  of the connection. */
 SSE_NODISCARD sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out);
 
 /* Values that sse__sub_read() returns beside a count. */
@@ -80,28 +81,30 @@ SSE_NODISCARD sse_err sse__sub_new(const sse__sub_request *request, sse__sub **o
 #define SSE__READ_ERROR (-2)
 
 /* Write what is due into buf. 0: nothing is, and the connection has been suspended.
- * Thread: of the connection. */
+ * Thread:  of the connection. */
 ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max);
 
-/* The connection is over: leave the stream, tell the user, free. Thread: of the connection. */
+/* The connection is over: leave the stream, tell the user, free.
+ * Thread:  of the connection. */
 void sse__sub_finish(sse__sub *sub);
 
-/* Have the reader called. Returns true if the connection was suspended. Thread: any; stream.mu may
- * be held. */
+/* Have the reader called. Returns true if the connection was suspended.
+ * Thread:  any; stream.mu may be held. */
 bool sse__sub_wake(sse__sub *sub);
 
 /* Cut the connection off: whatever waits for it is lost. The caller holds stream.mu. */
 void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason);
 
-/* The loop noticed that the client has gone. Thread: loop's. */
+/* The loop noticed that the client has gone.
+ * Thread:  loop's. */
 void sse__sub_gone(sse__sub *sub);
 
 /* The worker needs the log's oldest entries to go, up to `target`: apply the slow-consumer policy
  * to a subscriber that still wants them. The caller holds stream.mu. */
 void sse__sub_overtake_locked(sse__sub *sub, uint64_t target);
 
-/* Free what sse__sub_finish() has left. Thread: loop's, or the connection's when the loop has
- * stopped. */
+/* Free what sse__sub_finish() has left.
+ * Thread:  loop's, or the connection's when the loop has stopped. */
 void sse__sub_destroy(sse__sub *sub);
 
 #endif

@@ -157,13 +157,15 @@ SSE_API SSE_NODISCARD sse_err sse_server_new(const sse_server_options *options, 
 
 /* Begin to end: new subscribers and publishers get SSE_ECLOSED (503), what was accepted is still
  * delivered, then each subscriber's connection is ended with a `retry` of its own that spreads the
- * reconnections. Thread:  any, also inside callbacks. Returns at once. Idempotent. */
+ * reconnections.
+ * Thread:  any, also inside callbacks. Returns at once. Idempotent. */
 SSE_API void sse_server_close(sse_server *server);
 
 /* sse_server_close(), then wait until all is delivered or drain_ms have passed, end what is left,
  * and stop all threads. No callback runs after it has returned. With a daemon of your own: call
  * this before MHD_stop_daemon(), while the daemon still runs (from another thread than the one that
- * drives it). Thread:  any but the server's own: not inside callbacks. Idempotent. */
+ * drives it).
+ * Thread:  any but the server's own: not inside callbacks. Idempotent. */
 SSE_API void sse_server_stop(sse_server *server);
 
 /* sse_server_stop() and give back everything. NULL is fine. Nobody may use the server any more. */
@@ -171,10 +173,12 @@ SSE_API void sse_server_free(sse_server *server);
 
 /* Listen and serve with I/O threads of the server's own: the routes are /events, /streams,
  * /healthz, /metrics. May be called several times. address: "HOST:PORT", "[IPV6]:PORT", ":PORT"
- * (all addresses), "unix:PATH". Port 0 picks a free one. Thread:  any. Owns:    copies the address.
- * `bound` (may be NULL) receives the real address, such as "127.0.0.1:41234" or "unix:/run/x".
+ * (all addresses), "unix:PATH". Port 0 picks a free one.
+ * Thread:  any.
+ * Owns:    copies the address. `bound` (may be NULL) receives the real address, such as
+ *          "127.0.0.1:41234" or "unix:/run/x".
  * Returns: SSE_OK, SSE_EINVAL (address), SSE_ERESOLVE, SSE_EADDR (in use or not ours; errno says
- * which), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
+ *          which), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *address,
                                                 char *bound, size_t bound_size);
 
@@ -184,7 +188,8 @@ SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *
  * stream is named by `?stream=`. The daemon needs MHD_ALLOW_SUSPEND_RESUME, and
  * sse_server_completed() as (or called from) its MHD_OPTION_NOTIFY_COMPLETED with the server as
  * closure, for the requests that this function has served. Any threading mode of the daemon but
- * MHD_USE_THREAD_PER_CONNECTION. Thread:  the daemon's. */
+ * MHD_USE_THREAD_PER_CONNECTION.
+ * Thread:  the daemon's. */
 SSE_API int sse_server_handle(sse_server *server, struct MHD_Connection *connection,
                               const char *url, const char *method, const char *version,
                               const char *upload_data, size_t *upload_data_size, void **con_cls);
@@ -193,29 +198,35 @@ SSE_API void sse_server_completed(void *server, struct MHD_Connection *connectio
                                   int toe);
 
 /* Make a stream; nothing happens when it exists. options may be NULL: what the server's options
- * say. Thread:  any. Returns: SSE_OK; SSE_EINVAL: a name that is empty, longer than 512 bytes, or
- * holds control characters; SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
+ * say.
+ * Thread:  any.
+ * Returns: SSE_OK; SSE_EINVAL: a name that is empty, longer than 512 bytes, or holds control
+ *          characters; SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_server_create_stream(sse_server *server, const char *name,
                                                        const sse_stream_options *options);
 
-/* Remove a stream: its subscribers get what was accepted, and their connections end. Thread: any.
+/* Remove a stream: its subscribers get what was accepted, and their connections end.
+ * Thread:  any.
  * Returns: SSE_OK, SSE_ENOSTREAM. */
 SSE_API SSE_NODISCARD sse_err sse_server_remove_stream(sse_server *server, const char *name);
 
 /* Thread: any. */
 SSE_API bool sse_server_stream_exists(sse_server *server, const char *name);
 
-/* Forget a stream's history; subscribers still get what waits for them. Thread: any. Returns:
- * SSE_OK, SSE_ENOSTREAM. */
+/* Forget a stream's history; subscribers still get what waits for them.
+ * Thread:  any.
+ * Returns: SSE_OK, SSE_ENOSTREAM. */
 SSE_API SSE_NODISCARD sse_err sse_server_clear_history(sse_server *server, const char *name);
 
 /* Publish one event to every subscriber of `stream`. An event that holds data and no id gets one,
- * "<epoch>-<number>". Thread:  any. Blocks while the stream's ring is full;
- * sse_server_try_publish() does not. Owns:    borrows all pointers until it returns; copies what it
- * keeps. Returns: SSE_OK, SSE_ENOSTREAM, SSE_EINVAL (id or type holds CR, LF or NUL), SSE_ETOOBIG
- * (max_event_bytes), SSE_ECLOSED, SSE_ENOMEM; try only: SSE_EFULL. With auto_stream also what
- * sse_server_create_stream() returns. Partial: on an error nothing was queued. Units:
- * event->retry_ms in milliseconds. */
+ * "<epoch>-<number>".
+ * Thread:  any. Blocks while the stream's ring is full; sse_server_try_publish() does not.
+ * Owns:    borrows all pointers until it returns; copies what it keeps.
+ * Returns: SSE_OK, SSE_ENOSTREAM, SSE_EINVAL (id or type holds CR, LF or NUL), SSE_ETOOBIG
+ *          (max_event_bytes), SSE_ECLOSED, SSE_ENOMEM; try only: SSE_EFULL. With auto_stream also
+ *          what sse_server_create_stream() returns.
+ * Partial: on an error nothing was queued.
+ * Units:   event->retry_ms in milliseconds. */
 SSE_API SSE_NODISCARD sse_err sse_server_publish(sse_server *server, const char *stream,
                                                  const sse_event *event);
 SSE_API SSE_NODISCARD sse_err sse_server_try_publish(sse_server *server, const char *stream,
@@ -239,13 +250,15 @@ typedef struct sse_stream_stats {
     char newest_id[64];   /* likewise */
 } sse_stream_stats;
 
-/* Thread: any. Returns: SSE_OK, SSE_ENOSTREAM. */
+/* Thread:  any.
+ * Returns: SSE_OK, SSE_ENOSTREAM. */
 SSE_API SSE_NODISCARD sse_err sse_server_stream_stats(sse_server *server, const char *name,
                                                       sse_stream_stats *out);
 
 /* Call fn for each stream, in the order of their names, without a lock held; the strings and the
- * stats are valid during the call. Anything but 0 from fn stops. Thread:  any. Returns: SSE_OK,
- * SSE_ENOMEM. */
+ * stats are valid during the call. Anything but 0 from fn stops.
+ * Thread:  any.
+ * Returns: SSE_OK, SSE_ENOMEM. */
 SSE_API SSE_NODISCARD sse_err sse_server_each_stream(sse_server *server,
                                                      int (*fn)(void *user, const char *name,
                                                                const sse_stream_stats *stats),
