@@ -44,6 +44,8 @@ struct sse__transport {
     uint64_t deadline_ms;
     sse_err verdict;    /* what ended the request from our side */
     bool judged;        /* on_response has been called */
+    bool sent;          /* a request has gone out */
+    bool answered;      /* its answer has begun */
     bool headers_ended; /* of an answer that waits to be judged */
     char errbuf[CURL_ERROR_SIZE];
     char message[CURL_ERROR_SIZE + 64];
@@ -153,7 +155,8 @@ static int on_prereq(void *user, char *ip, char *local_ip, int port, int local_p
 {
     (void)ip, (void)local_ip, (void)port, (void)local_port;
     sse__transport *t = user;
-    t->headers_ended = false;
+    t->sent = true;
+    t->answered = t->headers_ended = false;
     t->deadline_ms = in_ms(t->config->response_timeout_ms);
     return CURL_PREREQFUNC_OK;
 }
@@ -205,6 +208,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
     sse__transport *t = user;
     n *= size;
+    t->answered = true;
     touch(t);
     bool blank = n <= 2 && (line[0] == '\r' || line[0] == '\n');
     if (t->judged || !blank)
@@ -374,10 +378,16 @@ static CURLcode set_up(sse__transport *t, const sse__request *request)
 
 /* ---- Results ---- */
 
-static sse_err map_code(sse__transport *t, CURLcode code)
+/* The same codes for a URL of the user's, one in a Location, and bytes that are no HTTP. */
+static sse_err map_bad_protocol(const sse__transport *t)
 {
-    long redirects = 0;
-    curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    if (t->answered)
+        return SSE_EREDIRECT;
+    return t->sent ? SSE_ENETWORK : SSE_EINVAL;
+}
+
+static sse_err map_code(const sse__transport *t, CURLcode code)
+{
     switch (code) {
     case CURLE_OK:
         return SSE_OK;
@@ -394,7 +404,7 @@ static sse_err map_code(sse__transport *t, CURLcode code)
         return SSE_EREDIRECT;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return redirects || status_of(t) ? SSE_EREDIRECT : SSE_EINVAL;
+        return map_bad_protocol(t);
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_BAD_FUNCTION_ARGUMENT:
@@ -414,13 +424,15 @@ static sse_err map_code(sse__transport *t, CURLcode code)
     }
 }
 
+/* curl understands dates, but takes a number that is too large for none at all. */
 static uint64_t retry_after_ms(sse__transport *t)
 {
     curl_off_t seconds = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &seconds);
-    if (seconds <= 0)
-        return 0;
-    return (uint64_t)seconds < UINT64_MAX / 1000 ? (uint64_t)seconds * 1000 : UINT64_MAX;
+    const char *value = sse__transport_header(t, "Retry-After");
+    if (value && *value && strspn(value, "0123456789") == strlen(value) && strlen(value) > 15)
+        return UINT64_MAX;
+    return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
 }
 
 static void say(sse__transport *t, sse_err err, CURLcode code)
@@ -518,7 +530,7 @@ static sse_err transfer(sse__transport *t, CURLcode *code)
 void sse__transport_perform(sse__transport *t, const sse__request *request, sse__result *result)
 {
     t->verdict = SSE_OK;
-    t->judged = t->headers_ended = false;
+    t->judged = t->sent = t->answered = t->headers_ended = false;
     t->deadline_ms = NEVER; /* until the request is sent curl's connect timeout counts */
     t->errbuf[0] = t->message[0] = '\0';
     CURLcode code = set_up(t, request);
