@@ -1,0 +1,30 @@
+/* The parser alone, with bytes from wherever you get them: here from stdin.
+ *
+ *     curl -sN 'http://127.0.0.1:8080/events?stream=news' | ./parser_alone
+ */
+#include <sse/parser.h>
+#include <stdio.h>
+
+static int on_event(void *user, const sse_event *event)
+{
+    unsigned *number = user;
+    printf("%u %.*s: %.*s\n", ++*number, event->type.ptr ? (int)event->type.len : 7,
+           event->type.ptr ? event->type.ptr : "message", (int)event->data.len, event->data.ptr);
+    return 0; /* anything else stops the parser */
+}
+
+int main(void)
+{
+    unsigned number = 0;
+    sse_parser *parser;
+    sse_parser_callbacks callbacks = {.on_event = on_event};
+    if (sse_parser_new(NULL, &callbacks, &number, &parser) != SSE_OK)
+        return 1;
+    char bytes[4096];
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, stdin)) > 0;)
+        if (sse_parser_feed(parser, bytes, n) != SSE_OK)
+            break;
+    if (sse_parser_reset(parser))
+        fputs("the last event was cut off\n", stderr);
+    sse_parser_free(parser);
+}
