@@ -1,0 +1,155 @@
+/* Who may do what at sse-server: tokens, CORS, and what its log tells. */
+#include "e2e.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static const char publisher[] = "Authorization: Bearer publisher\r\n";
+static const char second[] = "Authorization: Bearer second-one\r\n";
+static const char reader[] = "Authorization: Bearer reader\r\n";
+static const char stranger[] = "Authorization: Bearer stranger\r\n";
+
+static void expect_401(const hub *h, const char *method, const char *target)
+{
+    http_response r = ask(h, method, target, NULL, strcmp(method, "POST") == 0 ? "x" : NULL);
+    const char *challenge = http_header(&r, "WWW-Authenticate");
+    cr_assert_eq(r.status, 401, "%d", r.status);
+    cr_assert(challenge && strncmp(challenge, "Bearer", 6) == 0);
+    http_response_fini(&r);
+    expect_error(h, method, target, NULL, NULL, 401, "token");
+    expect_error(h, method, target, stranger, NULL, 403, "not allowed");
+}
+
+Test(server_access, publish_token)
+{
+    const char *file = temp_file("publisher\n\nsecond-one\r\n");
+    hub h = hub_start(ARGS("--stream=s", "--publish-token-file", file));
+    expect_401(&h, "POST", "/events?stream=s");
+    expect_401(&h, "DELETE", "/events?stream=s");
+    http_conn *c = follow(&h, "s", NULL, NULL); /* anybody may read */
+    expect(&h, "POST", "/events?stream=s", publisher, "1", 200, NULL);
+    expect(&h, "POST", "/events?stream=s", second, "2", 200, NULL);
+    expect_numbers(c, 1, 2);
+    http_close(c);
+    expect(&h, "DELETE", "/events?stream=s", publisher, NULL, 204, NULL);
+    hub_end(&h);
+}
+
+Test(server_access, subscribe_token)
+{
+    hub h = hub_start(ARGS("--stream=s", "--subscribe-token-file", temp_file("reader\n"),
+                           "--publish-token-file", temp_file("publisher\n")));
+    expect_401(&h, "GET", "/events?stream=s");
+    expect_401(&h, "GET", "/streams");
+    expect_401(&h, "GET", "/metrics");
+    expect(&h, "GET", "/healthz", NULL, NULL, 200, "ok");
+    expect(&h, "GET", "/streams", reader, NULL, 200, "\"s\"");
+    expect(&h, "GET", "/streams", publisher, NULL, 200, "\"s\"");
+    http_conn *c = follow(&h, "s", NULL, reader);
+    expect_error(&h, "POST", "/events?stream=s", reader, "x", 403, NULL);
+    expect(&h, "POST", "/events?stream=s", publisher, "hello", 200, NULL);
+    expect_data(c, "hello");
+    http_close(c);
+    hub_end(&h);
+}
+
+Test(server_access, token_file_without_a_token)
+{
+    tool_fails("sse-server", ARGS("--publish-token-file", temp_file("\n\n")), NULL, 64,
+               "--publish-token-file");
+}
+
+Test(server_access, wrong_scheme_is_no_token)
+{
+    hub h = hub_start(ARGS("--stream=s", "--publish-token-file", temp_file("secret\n")));
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Basic secret\r\n", "x", 403, NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer secre\r\n", "x", 403, NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer secret2\r\n", "x", 403,
+                 NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer \r\n", "x", 403, NULL);
+    expect(&h, "POST", "/events?stream=s", "authorization: bearer secret\r\n", "x", 200, NULL);
+    hub_end(&h);
+}
+
+/* ---- CORS ---- */
+
+static void expect_origin(const hub *h, const char *origin, const char *allowed)
+{
+    http_response r;
+    http_conn *c =
+        http_open_stream(h->port, "/events?stream=s", text("Origin: %s\r\n", origin), &r, LONG);
+    cr_assert_not_null(c);
+    const char *value = http_header(&r, "Access-Control-Allow-Origin");
+    cr_assert(allowed ? value && strcmp(value, allowed) == 0 : value == NULL, "%s: %s", origin,
+              value ? value : "none");
+    http_response_fini(&r);
+    http_close(c);
+}
+
+Test(server_access, cors_origins)
+{
+    hub h = hub_start(ARGS("--stream=s", "--cors-origin", "http://a.example",
+                           "--cors-origin=https://b.example:8443"));
+    expect_origin(&h, "http://a.example", "http://a.example");
+    expect_origin(&h, "https://b.example:8443", "https://b.example:8443");
+    expect_origin(&h, "https://b.example", NULL);
+    expect_origin(&h, "http://a.example.evil", NULL);
+    expect(&h, "POST", "/events?stream=s", "Origin: http://a.example\r\n", "x", 200, NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Origin: http://evil.example\r\n", "x", 403, NULL);
+    hub_end(&h);
+}
+
+Test(server_access, cors_everybody)
+{
+    hub h = hub_start(ARGS("--stream=s", "--cors-origin=*"));
+    expect_origin(&h, "http://whoever.example", "*");
+    hub_end(&h);
+}
+
+Test(server_access, cors_off_by_default)
+{
+    hub h = hub_start(ARGS("--stream=s"));
+    expect_origin(&h, "http://a.example", NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Origin: http://a.example\r\n", "x", 403, NULL);
+    hub_end(&h);
+}
+
+/* conformance 34: a preflight request is answered. */
+Test(server_access, cors_preflight)
+{
+    hub h = hub_start(ARGS("--stream=s", "--cors-origin=http://a.example"));
+    http_response r = ask(&h, "OPTIONS", "/events?stream=s",
+                          "Origin: http://a.example\r\nAccess-Control-Request-Method: POST\r\n"
+                          "Access-Control-Request-Headers: last-event-id\r\n",
+                          NULL);
+    cr_assert_eq(r.status, 204);
+    cr_assert_str_eq(http_header(&r, "Access-Control-Allow-Origin"), "http://a.example");
+    const char *methods = http_header(&r, "Access-Control-Allow-Methods");
+    cr_assert(methods && strstr(methods, "POST"));
+    const char *names = http_header(&r, "Access-Control-Allow-Headers");
+    cr_assert(names && strstr(names, "Last-Event-ID"));
+    http_response_fini(&r);
+    r = ask(&h, "OPTIONS", "/events?stream=s",
+            "Origin: http://evil.example\r\nAccess-Control-Request-Method: POST\r\n", NULL);
+    cr_assert_null(http_header(&r, "Access-Control-Allow-Methods"));
+    cr_assert_null(http_header(&r, "Access-Control-Allow-Origin"));
+    http_response_fini(&r);
+    hub_end(&h);
+}
+
+/* ---- --log-level ---- */
+
+Test(server_access, log_level)
+{
+    static const char *const levels[] = {"error", "warn", "info", "debug"};
+    for (size_t i = 0; i < 4; i++) {
+        hub h = hub_start(ARGS("--stream=s", "--log-level", levels[i]));
+        http_conn *c = follow(&h, "s", NULL, NULL);
+        http_close(c);
+        wait_number(&h, "s", "subscribers", 0);
+        cr_assert_eq(proc_stop(h.process, LONG), 0);
+        bool told = strstr(err_of(h.process), "debug: subscriber") != NULL;
+        cr_assert_eq(told, i == 3, "%s: %s", levels[i], err_of(h.process));
+        proc_free(h.process);
+    }
+}
