@@ -74,6 +74,9 @@ void sse__answer_error(sse__answer *answer, unsigned status, const char *format,
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    for (char *at = line; *at; at++) /* a name from the request may hold anything */
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
     answer->status = status;
     sse__text_add(&answer->body, line);
     sse__text_add(&answer->body, "\n");
