@@ -60,11 +60,12 @@ static void held_fini(sse__held *held)
 /* --- where a new subscriber starts
  * -------------------------------------------------------------------------------- */
 
-/* The number of an event that publish has accepted and the worker has not yet appended. */
+/* The number of the newest event with this id among those that publish has accepted and the worker
+ * has not yet appended. */
 static bool find_in_inbox_locked(const sse__stream *st, sse_str id, uint64_t *seq)
 {
     uint64_t first = st->next_seq - st->inbox.count - st->taken_count;
-    for (size_t i = 0; i < st->taken_count + st->inbox.count; i++) {
+    for (size_t i = st->taken_count + st->inbox.count; i-- > 0;) {
         const sse__ring *ring = &st->inbox;
         size_t at = i - st->taken_count;
         const sse_msg *msg =
