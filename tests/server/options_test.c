@@ -1,0 +1,169 @@
+/* Options: defaults, and what is refused. */
+#include "hub.h"
+
+#include <criterion/criterion.h>
+
+static sse_err try_options(const sse_server_options *options)
+{
+    sse_server *server = NULL;
+    sse_err err = sse_server_new(options, &server);
+    cr_assert_eq(err == SSE_OK, server != NULL);
+    sse_server_free(server);
+    return err;
+}
+
+static sse_err try_header(const char *header)
+{
+    sse_server_options options;
+    sse_server_options_init(&options);
+    options.headers = &header;
+    options.header_count = 1;
+    return try_options(&options);
+}
+
+static sse_err try_origin(const char *origin)
+{
+    sse_server_options options;
+    sse_server_options_init(&options);
+    options.cors_origins = &origin;
+    options.cors_origin_count = 1;
+    return try_options(&options);
+}
+
+/* features: BufferSize */
+Test(options, zero_means_the_default)
+{
+    sse_server *server;
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    const sse_server_options *o = &server->options;
+    cr_assert_eq(o->max_event_bytes, 1u << 20);
+    cr_assert_eq(o->heartbeat_ms, 15000);
+    cr_assert_eq(o->max_streams, 10000);
+    cr_assert_eq(o->max_subscribers, 100000);
+    cr_assert_eq(o->max_subscribers_per_ip, 0);
+    cr_assert_geq(o->threads, 1);
+    cr_assert_eq(o->connection_memory, 8192);
+    cr_assert_eq(o->request_timeout_ms, 10000);
+    cr_assert_eq(o->drain_ms, 5000);
+    cr_assert_eq(o->auto_stream_idle_ms, 60000);
+    cr_assert_not(o->auto_stream);
+    cr_assert_not(o->http_publish);
+    const sse__stream_config *c = &server->stream_config;
+    cr_assert_eq(c->inbox_events, 1024);
+    cr_assert_eq(c->limits.history_events, 1024);
+    cr_assert_eq(c->limits.history_bytes, 16u << 20);
+    cr_assert_eq(c->limits.ttl_ms, 0);
+    cr_assert_eq(c->replay, SSE_REPLAY_ALL);
+    cr_assert_eq(c->slow, SSE_SLOW_CLOSE);
+    cr_assert_eq(c->slow_grace_ms, 250);
+    cr_assert_not(c->base64);
+    cr_assert_null(server->retry);
+    sse_server_free(server);
+}
+
+Test(options, what_is_set_stays)
+{
+    sse_server_options options;
+    sse_server_options_init(&options);
+    options.stream.ring_events = 5;
+    options.stream.history_events = SSE_OFF;
+    options.stream.history_bytes = 1u << 30;
+    options.stream.event_ttl_ms = 9;
+    options.stream.slow = SSE_SLOW_BLOCK;
+    options.threads = 100000;
+    sse_server *server;
+    cr_assert_eq(sse_server_new(&options, &server), SSE_OK);
+    cr_assert_eq(server->options.threads, 1024, "nobody means that many");
+    const sse__stream_config *c = &server->stream_config;
+    cr_assert_eq(c->inbox_events, 5);
+    cr_assert_eq(c->limits.backlog_events, 5);
+    cr_assert_eq(c->limits.history_events, 0);
+    cr_assert_eq(c->limits.backlog_bytes, 1u << 30);
+    cr_assert_eq(c->limits.ttl_ms, 9);
+    cr_assert_eq(c->slow, SSE_SLOW_BLOCK);
+    sse_server_free(server);
+}
+
+Test(options, no_replay_keeps_no_history)
+{
+    sse_stream_options options = SSE_STREAM_OPTIONS_INIT;
+    options.replay = SSE_REPLAY_NONE;
+    sse__stream_config config;
+    sse__stream_configure(&options, &config);
+    cr_assert_eq(config.limits.history_events, 0);
+}
+
+Test(options, values_without_sense_are_refused)
+{
+    sse_server_options options;
+    sse_server_options_init(&options);
+    options.size = 0;
+    cr_assert_eq(try_options(&options), SSE_EINVAL);
+    sse_server_options_init(&options);
+    options.connection_memory = 2047;
+    cr_assert_eq(try_options(&options), SSE_EINVAL);
+    sse_server_options_init(&options);
+    options.stream.replay = (sse_replay)4;
+    cr_assert_eq(try_options(&options), SSE_EINVAL);
+    sse_server_options_init(&options);
+    options.stream.slow = (sse_slow_policy)-1;
+    cr_assert_eq(try_options(&options), SSE_EINVAL);
+}
+
+Test(options, stream_options_without_sense_are_refused)
+{
+    sse_server *server;
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    sse_stream_options options = SSE_STREAM_OPTIONS_INIT;
+    options.size = 4;
+    cr_assert_eq(sse_server_create_stream(server, "a", &options), SSE_EINVAL);
+    options = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
+    options.replay = (sse_replay)-1;
+    cr_assert_eq(sse_server_create_stream(server, "a", &options), SSE_EINVAL);
+    options = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
+    options.slow = (sse_slow_policy)9;
+    cr_assert_eq(sse_server_create_stream(server, "a", &options), SSE_EINVAL);
+    cr_assert_not(sse_server_stream_exists(server, "a"));
+    sse_server_free(server);
+}
+
+/* features: Headers */
+Test(options, headers_are_checked)
+{
+    cr_assert_eq(try_header("X-Name: value"), SSE_OK);
+    cr_assert_eq(try_header("X-Empty:"), SSE_OK);
+    cr_assert_eq(try_header("Cache-Control: no-transform"), SSE_OK);
+    static const char *const bad[] = {NULL,
+                                      "",
+                                      "no colon",
+                                      ": nameless",
+                                      "Two words: x",
+                                      "X: a\r\nInjected: b",
+                                      "X: a\nb",
+                                      "X\xc3\xa9: a",
+                                      "Content-Type: text/html",
+                                      "content-length: 3",
+                                      "Transfer-Encoding: chunked"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(try_header(bad[i]), SSE_EINVAL, "%s", bad[i] ? bad[i] : "NULL");
+}
+
+Test(options, origins_are_checked)
+{
+    cr_assert_eq(try_origin("*"), SSE_OK);
+    cr_assert_eq(try_origin("https://example.org:8443"), SSE_OK);
+    cr_assert_eq(try_origin(NULL), SSE_EINVAL);
+    cr_assert_eq(try_origin("https://a https://b"), SSE_EINVAL);
+    cr_assert_eq(try_origin("https://a\r\nX: y"), SSE_EINVAL);
+}
+
+Test(options, leave_reasons_have_names)
+{
+    cr_assert_str_eq(sse_leave_reason_name(SSE_LEFT_GONE), "gone");
+    cr_assert_str_eq(sse_leave_reason_name(SSE_LEFT_SLOW), "slow");
+    cr_assert_str_eq(sse_leave_reason_name(SSE_LEFT_REMOVED), "removed");
+    cr_assert_str_eq(sse_leave_reason_name(SSE_LEFT_DRAINED), "drained");
+    cr_assert_str_eq(sse_leave_reason_name(SSE_LEFT_ERROR), "error");
+    cr_assert_str_eq(sse_leave_reason_name((sse_leave_reason)77), "unknown");
+    cr_assert_str_eq(sse_leave_reason_name((sse_leave_reason)-1), "unknown");
+}
