@@ -41,7 +41,7 @@ Test(log, lines_above_the_level_are_not_made)
             sse__log(&logger, (sse_log_level)level, "%d of %s", level, "many");
             cr_assert_eq(l.count - before, level <= effective);
             if (level <= effective)
-                cr_assert_eq(l.level, level);
+                cr_assert_eq((int)l.level, level);
         }
     }
     cr_assert_str_eq(l.last, "4 of many");

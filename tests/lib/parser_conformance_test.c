@@ -186,6 +186,7 @@ static void check(const struct conformance *c, struct cut cut)
     trace_init(&t);
     t.problems = false;
     trace_run(&t, NULL, c->input, cut);
+    cr_assert_not(t.malformed);
     if (strcmp(trace_text(&t), c->expected) != 0)
         cr_assert_fail("conformance %d: %s (cut %d, %zu):\n%s--- expected:\n%s", c->line, c->name,
                        (int)cut.kind, cut.n, trace_text(&t), c->expected);

@@ -93,7 +93,7 @@ static int on_event(void *user, const sse_event *event)
         return on_block(t, event);
     if (!event->id.ptr || !event->data.ptr || event->comment.ptr || event->has_retry ||
         (event->type.ptr && event->type.len == 0))
-        put(t, "malformed "); /* not what sse/event.h promises */
+        t->malformed = true;
     if (event->type.ptr)
         put_quoted(t, "event ", event->type);
     else

@@ -21,6 +21,7 @@ struct trace {
     size_t stop_at; /* the call with this number returns 1; 0: none */
     bool problems;  /* they are traced */
     bool raw;
+    bool malformed; /* an event was not as sse/event.h promises */
 };
 
 extern const sse_parser_callbacks trace_callbacks;
