@@ -1,5 +1,6 @@
 /* What the user asked for: copied, checked, and turned into what the transport and the reconnection
  * want. Runs once per client, before anything is shared. */
+#include "header.h"
 #include "subscription.h"
 #include "url.h"
 

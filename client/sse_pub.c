@@ -6,7 +6,7 @@
  * without an end. */
 #include "blocks.h"
 #include "clock.h"
-#include "tool.h"
+#include "tool_connection.h"
 #include "transport.h"
 #include "url.h"
 

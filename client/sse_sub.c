@@ -4,7 +4,7 @@
  * an eventfd), for SIGINT and SIGTERM (a signalfd) and for the timeout. What ended the subscription
  * is written by its on_close before `done` is raised. */
 #include "print.h"
-#include "tool.h"
+#include "tool_connection.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -266,17 +266,21 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Wait for the subscription's end or a signal. Returns false when the time is over; a negative
- * deadline never comes. */
+/* Wait for the subscription's end, for a signal, or until nobody can read stdout any more: between
+ * two events no write would tell. Returns false when the time is over; a negative deadline never
+ * comes. */
 static bool wait_for_end(int signals, int64_t deadline)
 {
     for (;;) {
         struct pollfd fds[] = {{.fd = state.done, .events = POLLIN},
-                               {.fd = signals, .events = POLLIN}};
+                               {.fd = signals, .events = POLLIN},
+                               {.fd = STDOUT_FILENO, .events = 0}};
         int64_t left = deadline < 0 ? -1 : deadline - now_ms();
         if (deadline >= 0 && left <= 0)
             return false;
-        int n = poll(fds, 2, left > 60000 ? 60000 : (int)left);
+        int n = poll(fds, 3, left > 60000 ? 60000 : (int)left);
+        if (n > 0 && fds[2].revents & POLLNVAL)
+            n = poll(fds, 2, left > 60000 ? 60000 : (int)left); /* a write will complain */
         if (n > 0 || (n < 0 && errno != EINTR))
             return true;
     }

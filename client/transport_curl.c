@@ -16,6 +16,7 @@
 #include "transport.h"
 
 #include "clock.h"
+#include "header.h"
 #include "url.h"
 
 #include <curl/curl.h>

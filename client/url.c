@@ -1,20 +1,16 @@
-/* URL and header strings. Pure functions. */
+/* The URL of a request. Pure functions. */
 #include "url.h"
+
+#include "header.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-static bool is_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 /* RFC 3986, "unreserved". Everything else is encoded, so that no name can break out of its
  * parameter. */
 static bool is_unreserved(char c)
 {
-    return is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
+    return sse__is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
 static char *append_encoded(char *to, const char *s)
@@ -58,32 +54,4 @@ char *sse__url_with(const char *url, const char *name, const char *value)
     }
     *at = '\0';
     return out;
-}
-
-bool sse__is_token(const char *s, size_t n)
-{
-    if (n == 0)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!is_alnum(s[i]) && (s[i] == '\0' || !strchr("!#$%&'*+-.^_`|~", s[i])))
-            return false;
-    return true;
-}
-
-bool sse__header_valid(const char *line)
-{
-    size_t name = strcspn(line, ":");
-    return line[name] == ':' && sse__is_token(line, name) && !strpbrk(line, "\r\n");
-}
-
-bool sse__header_is(const char *line, const char *name)
-{
-    size_t n = strlen(name);
-    return strncasecmp(line, name, n) == 0 && line[n] == ':';
-}
-
-const char *sse__header_value(const char *line)
-{
-    const char *value = strchr(line, ':') + 1;
-    return value + strspn(value, " \t");
 }

@@ -63,7 +63,6 @@ function(sse_program name)
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES C_EXTENSIONS OFF
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
-  target_compile_definitions(${name} PRIVATE SSE_VERSION_STRING="${PROJECT_VERSION}")
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/lib)
-  target_link_libraries(${name} PRIVATE sse_build_flags ${ARG_LINK})
+  target_link_libraries(${name} PRIVATE sse_tool sse_build_flags ${ARG_LINK})
 endfunction()

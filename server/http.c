@@ -8,6 +8,7 @@
  * once. sse__http_completed() frees the exchange, however the request ended. */
 #include "http.h"
 
+#include "header.h"
 #include "hub.h"
 #include "mhd.h"
 #include "subscriber.h"
@@ -124,17 +125,16 @@ static const char *allowed_origin(const sse_server *hub, const char *origin)
 
 static bool user_sets(const sse_server *hub, const char *name)
 {
-    size_t len = strlen(name);
     for (size_t i = 0; i < hub->options.header_count; i++)
-        if (strncasecmp(hub->headers[i], name, len) == 0 && hub->headers[i][len] == ':')
+        if (sse__header_is(hub->headers[i], name))
             return true;
     return false;
 }
 
 typedef struct headers {
-    sse__header list[64];
+    sse__header list[SSE__HEADERS_MAX + 16];
     size_t n;
-    char *copies[64]; /* names of the user's headers */
+    char *copies[SSE__HEADERS_MAX]; /* names of the user's headers */
     size_t ncopies;
 } headers;
 
@@ -148,13 +148,13 @@ static void add(headers *h, const char *name, const char *value)
 static void add_common(headers *h, const sse__http_call *call)
 {
     const sse_server *hub = call->hub;
-    for (size_t i = 0; i < hub->options.header_count && h->ncopies < 48; i++) {
+    for (size_t i = 0; i < hub->options.header_count; i++) {
         const char *colon = strchr(hub->headers[i], ':');
         char *name = strndup(hub->headers[i], (size_t)(colon - hub->headers[i]));
         if (!name)
             continue;
         h->copies[h->ncopies++] = name;
-        add(h, name, colon + 1 + strspn(colon + 1, " \t"));
+        add(h, name, sse__header_value(hub->headers[i]));
     }
     const char *origin = sse__mhd_header(call->connection, "Origin");
     const char *allowed = allowed_origin(hub, origin);

@@ -5,6 +5,9 @@
 #include "logger.h"
 #include "stream.h"
 
+/* Extra response headers, at most. */
+#define SSE__HEADERS_MAX 32
+
 /* Subscribers from one address. Guarded by hub.mu. */
 typedef struct sse__ip {
     sse__strnode node;

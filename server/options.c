@@ -1,8 +1,8 @@
 /* Options of a server: defaults, checks, copies of what the user only lends. No threads. */
+#include "header.h"
 #include "hub.h"
 
 #include <stdlib.h>
-#include <strings.h>
 #include <unistd.h>
 
 void sse_server_options_init(sse_server_options *options)
@@ -11,20 +11,14 @@ void sse_server_options_init(sse_server_options *options)
     options->stream.size = sizeof options->stream;
 }
 
-/* RFC 9110: a token, a colon, and a value without line ends. */
 static bool good_header(const char *header)
 {
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    size_t name = header ? strspn(header, token) : 0;
-    if (name == 0 || header[name] != ':' || strpbrk(header, "\r\n"))
-        return false;
     /* These are what makes it an event stream. */
     static const char *const ours[] = {"Content-Type", "Content-Length", "Transfer-Encoding"};
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (strlen(ours[i]) == name && strncasecmp(header, ours[i], name) == 0)
-            return false;
-    return true;
+    bool good = header && sse__header_valid(header);
+    for (size_t i = 0; good && i < sizeof ours / sizeof ours[0]; i++)
+        good = !sse__header_is(header, ours[i]);
+    return good;
 }
 
 /* A NULL-terminated copy. */
@@ -59,6 +53,8 @@ static sse_err check(const sse_server_options *options)
         return SSE_EINVAL;
     if (options->connection_memory != 0 && options->connection_memory < 2048)
         return SSE_EINVAL; /* a request's headers would not fit */
+    if (options->header_count > SSE__HEADERS_MAX)
+        return SSE_EINVAL;
     for (size_t i = 0; i < options->header_count; i++)
         if (!good_header(options->headers[i]))
             return SSE_EINVAL;

@@ -1,8 +1,9 @@
 /* URLs, header lines, block boundaries and printed events: the pure string work of client and
  * tools. */
 #include "blocks.h"
+#include "header.h"
 #include "print.h"
-#include "tool.h"
+#include "tool_connection.h"
 #include "url.h"
 
 #include <criterion/criterion.h>

@@ -134,7 +134,7 @@ typedef struct sse_server_options {
     uint32_t
         drain_ms; /* sse_server_stop(): time to deliver what is queued; 0 = 5000; SSE_OFF = none */
     uint32_t auto_stream_idle_ms; /* an automatic stream idle for so long is removed; 0 = 60000 */
-    const char *const *headers;   /* extra response headers, "Name: value"; copied */
+    const char *const *headers;   /* extra response headers, "Name: value", at most 32; copied */
     size_t header_count;          /* of headers */
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */

@@ -1,0 +1,23 @@
+/* Header lines of HTTP, "Name: value" (RFC 9110, sections 5.1 and 5.6.2). */
+#ifndef SSE__HEADER_H
+#define SSE__HEADER_H
+
+#include "sync.h"
+
+static inline bool sse__is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* True for "Name: value", "Name:value" and "Name:" with a name that is a token and no CR or LF
+ * anywhere. */
+SSE_INTERNAL bool sse__header_valid(const char *line);
+/* True when the line's name is `name` (case does not matter). */
+SSE_INTERNAL bool sse__header_is(const char *line, const char *name);
+/* The value of a valid line, without the blanks before it. */
+SSE_INTERNAL const char *sse__header_value(const char *line);
+
+/* True for a token of HTTP: methods, header names. */
+SSE_INTERNAL bool sse__is_token(const char *s, size_t n);
+
+#endif
