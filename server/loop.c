@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define EVENTS 256
+#define REMOVAL_MS 5000 /* for subscribers of removed streams, when drain_ms is off */
 
 /* ---- life ---- */
 
@@ -209,14 +210,16 @@ static void heartbeat_due(sse__sub *sub)
     wake_sub(sub);
 }
 
-/* An ended stream's subscribers get some time to read what is left. */
+/* A closed stream's subscribers get some time to read what is left. It counts from the close, not
+ * from when the worker has done its part: under SSE_SLOW_BLOCK that may wait for just these
+ * subscribers. */
 static void note_ending(sse__loop *loop, sse__group *group)
 {
     if (group->ending)
         return;
     uint32_t drain_ms = loop->hub->options.drain_ms;
     group->ending = true;
-    group->force_at_ms = drain_ms == SSE_OFF ? UINT64_MAX : sse__now_ms() + drain_ms;
+    group->force_at_ms = sse__now_ms() + (drain_ms == SSE_OFF ? REMOVAL_MS : drain_ms);
     group->next_ending = loop->ending;
     loop->ending = group;
     sse__stream_ref(group->stream);
@@ -228,7 +231,7 @@ static void serve_group(sse__loop *loop, sse__group *group)
     sse__mutex_lock(&st->mu);
     for (sse__sub *sub = group->subs; sub; sub = sub->next)
         wake_sub(sub); /* resumes under st->mu: the subscribers may not leave meanwhile */
-    bool ending = st->ended && group->subs;
+    bool ending = st->end_reason != 0 && group->subs;
     sse__mutex_unlock(&st->mu);
     if (ending)
         note_ending(loop, group);
@@ -299,8 +302,7 @@ static bool take_queue(sse__loop *loop)
     return !stop;
 }
 
-/* --- deadlines of connections
- * ------------------------------------------------------------------------------------------ */
+/* ---- deadlines of connections ---- */
 
 sse__conn *sse__conn_new(sse__shard *shard, int fd)
 {

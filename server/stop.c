@@ -16,44 +16,54 @@
  * daemon may not run any more. */
 #define FOREIGN_MS 2000
 
-/* References to all streams of the table, NULL at the end; unlist: take them out of it (with the
- * table's references). */
-static sse__stream **all_streams(sse_server *hub, bool unlist)
+static sse__stream *stream_of(sse__strnode *node)
 {
-    sse__mutex_lock(&hub->mu);
-    size_t n = 0;
-    sse__stream **all = calloc(hub->streams.count + 1, sizeof(sse__stream *));
-    for (sse__strnode *node = sse__strmap_next(&hub->streams, NULL), *next; all && node;
-         node = next) {
-        next = sse__strmap_next(&hub->streams, node);
-        sse__stream *st = (sse__stream *)(void *)((char *)node - offsetof(sse__stream, node));
-        if (unlist)
-            sse__strmap_remove(&hub->streams, node);
-        all[n++] = unlist ? st : sse__stream_ref(st);
-    }
-    sse__mutex_unlock(&hub->mu);
-    return all;
+    return (sse__stream *)(void *)((char *)node - offsetof(sse__stream, node));
 }
 
-static void free_streams(sse__stream **all)
+/* Under hub.mu, so that no list has to be made: the end of a hub must not want for memory. */
+static void close_streams_locked(sse_server *hub)
 {
-    for (size_t i = 0; all && all[i]; i++)
-        sse__stream_unref(all[i]);
-    free(all);
+    sse__mutex_assert_held(&hub->mu);
+    for (sse__strnode *node = NULL; (node = sse__strmap_next(&hub->streams, node));)
+        sse__stream_close(stream_of(node), SSE_LEFT_DRAINED);
 }
 
 void sse_server_close(sse_server *server)
 {
     sse__mutex_lock(&server->mu);
-    bool first = !atomic_exchange(&server->closing, true);
-    atomic_store(&server->nsubs_at_close, server->nsubs);
+    if (!atomic_exchange(&server->closing, true)) {
+        atomic_store(&server->nsubs_at_close, server->nsubs);
+        close_streams_locked(server);
+    }
     sse__mutex_unlock(&server->mu);
-    if (!first)
-        return;
-    sse__stream **all = all_streams(server, false);
-    for (size_t i = 0; all && all[i]; i++)
-        sse__stream_close(all[i], SSE_LEFT_DRAINED);
-    free_streams(all);
+}
+
+/* Cut off whoever is left, subscribers of streams that were removed before included. */
+static void force_streams(sse_server *hub)
+{
+    sse__mutex_lock(&hub->mu);
+    for (sse__stream *st = hub->alive; st; st = st->next_alive)
+        sse__stream_force(st, NULL);
+    sse__mutex_unlock(&hub->mu);
+}
+
+/* Empty the table. Its nodes are free then, and chain what has to be given back. */
+static void drop_streams(sse_server *hub)
+{
+    sse__strnode *list = NULL;
+    sse__mutex_lock(&hub->mu);
+    for (sse__strnode *node = sse__strmap_next(&hub->streams, NULL), *next; node; node = next) {
+        next = sse__strmap_next(&hub->streams, node);
+        sse__strmap_remove(&hub->streams, node);
+        node->next = list;
+        list = node;
+    }
+    sse__mutex_unlock(&hub->mu);
+    for (sse__strnode *next; list; list = next) {
+        next = list->next;
+        sse__stream_unref(stream_of(list));
+    }
 }
 
 /* Wait until no subscriber is left. Returns false at the deadline. */
@@ -75,13 +85,12 @@ static void wait_workers(sse_server *hub)
     sse__mutex_unlock(&hub->workers_mu);
 }
 
-static void drain(sse_server *hub, sse__stream **all)
+static void drain(sse_server *hub)
 {
     uint32_t drain_ms = hub->options.drain_ms;
     if (drain_ms != SSE_OFF && wait_idle(hub, sse__now_ms() + drain_ms))
         return;
-    for (size_t i = 0; all && all[i]; i++)
-        sse__stream_force(all[i], NULL);
+    force_streams(hub);
     (void)wait_idle(hub, sse__now_ms() + FOREIGN_MS);
 }
 
@@ -118,15 +127,13 @@ void sse_server_stop(sse_server *server)
     sse_server_close(server);
     if (!begin_stop(server))
         return;
-    sse__stream **all = all_streams(server, false);
-    drain(server, all);
+    drain(server);
     wait_workers(server);
     for (size_t i = 0; i < server->nloops; i++)
         sse__loop_stop(server->loops[i]);
     sse__loop_stop(server->keeper);
     close_listeners(server);
-    free_streams(all);
-    free_streams(all_streams(server, true));
+    drop_streams(server);
 
     sse__mutex_lock(&server->mu);
     server->stopped = true;

@@ -168,6 +168,7 @@ void sse__stream_close(sse__stream *st, sse_leave_reason reason)
     if (first) {
         sse__mutex_lock(&st->mu);
         st->end_reason = reason;
+        sse__stream_wake_locked(st); /* the time that the subscribers have begins */
         sse__mutex_unlock(&st->mu);
     }
     st->closed = true;

@@ -86,7 +86,7 @@ typedef struct sse__stream {
     uint64_t lag_target; /* the worker waits until no cursor is below */
     uint64_t laggards;   /* subscribers marked as lagging */
     sse__stream_counters counters;
-    sse_leave_reason end_reason; /* why it ends; valid once closed */
+    sse_leave_reason end_reason; /* why it ends; 0 until it is closed */
     bool ended;                  /* closed, and all that was accepted is in the log */
 
     char name[]; /* immutable */
