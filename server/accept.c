@@ -117,8 +117,7 @@ void sse__pending_ready(sse__loop *loop, sse__pending *pending)
     (void)route(loop, pending, true);
 }
 
-/* --- waiting for the request line
- * -------------------------------------------------------------------------------------------- */
+/* ---- waiting for the request line ---- */
 
 static void wait_for_line(sse__loop *loop, sse__pending *pending)
 {

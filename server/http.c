@@ -1,5 +1,5 @@
-/* Requests: routes, access, subscribing; what is published and inspected is in http_publish.c and
- * http_inspect.c.
+/* Requests: routes, access, subscribing. What is published and inspected is in http_publish.c and
+ * http_inspect.c, the answers are in http_reply.c.
  *
  * Runs on the thread that drives the connection. libmicrohttpd calls the handler once with the
  * headers, then with the pieces of the body, then once more: an exchange keeps what is known
@@ -8,13 +8,10 @@
  * once. sse__http_completed() frees the exchange, however the request ended. */
 #include "http.h"
 
-#include "header.h"
 #include "hub.h"
 #include "mhd.h"
 #include "subscriber.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -43,8 +40,7 @@ struct sse_request {
     sse_action action;
 };
 
-/* --- the request as callbacks see it
- * ----------------------------------------------------------------------------------------- */
+/* ---- the request as callbacks see it ---- */
 
 sse_action sse_request_action(const sse_request *request) { return request->action; }
 
@@ -66,161 +62,6 @@ const char *sse_request_query(const sse_request *request, const char *name)
     return sse__mhd_query(request->call->connection, name).ptr;
 }
 
-/* ---- answers ---- */
-
-void sse__answer_error(sse__answer *answer, unsigned status, const char *format, ...)
-{
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    for (char *at = line; *at; at++) /* a name from the request may hold anything */
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    answer->status = status;
-    sse__text_add(&answer->body, line);
-    sse__text_add(&answer->body, "\n");
-    if (status == 429)
-        answer->retry_after = "1";
-    if (status == 503)
-        answer->retry_after = "5";
-}
-
-void sse__answer_err(sse__answer *answer, sse_err err, const char *stream)
-{
-    switch (err) {
-    case SSE_ENOSTREAM:
-        sse__answer_error(answer, 404, "There is no stream '%.200s'.", stream);
-        break;
-    case SSE_EINVAL:
-        sse__answer_error(answer, 400, "'%.200s' cannot be the name of a stream.", stream);
-        break;
-    case SSE_EFULL:
-        sse__answer_error(answer, 429, "The ring of stream '%.200s' is full.", stream);
-        break;
-    case SSE_ELIMIT:
-        sse__answer_error(answer, 429, "A limit of this server is reached.");
-        break;
-    case SSE_ECLOSED:
-        sse__answer_error(answer, 503, "The server is shutting down.");
-        break;
-    default:
-        sse__answer_error(answer, 503, "The server cannot do this now: %s.", sse_strerror(err));
-        break;
-    }
-}
-
-/* The value for Access-Control-Allow-Origin, or NULL. */
-static const char *allowed_origin(const sse_server *hub, const char *origin)
-{
-    for (size_t i = 0; origin && i < hub->options.cors_origin_count; i++) {
-        if (strcmp(hub->cors_origins[i], "*") == 0)
-            return "*";
-        if (strcasecmp(hub->cors_origins[i], origin) == 0)
-            return origin;
-    }
-    return NULL;
-}
-
-static bool user_sets(const sse_server *hub, const char *name)
-{
-    for (size_t i = 0; i < hub->options.header_count; i++)
-        if (sse__header_is(hub->headers[i], name))
-            return true;
-    return false;
-}
-
-typedef struct headers {
-    sse__header list[SSE__HEADERS_MAX + 16];
-    size_t n;
-    char *copies[SSE__HEADERS_MAX]; /* names of the user's headers */
-    size_t ncopies;
-} headers;
-
-static void add(headers *h, const char *name, const char *value)
-{
-    if (value && h->n < sizeof h->list / sizeof h->list[0])
-        h->list[h->n++] = (sse__header){name, value};
-}
-
-/* The user's headers, and what CORS wants (Fetch standard). */
-static void add_common(headers *h, const sse__http_call *call)
-{
-    const sse_server *hub = call->hub;
-    for (size_t i = 0; i < hub->options.header_count; i++) {
-        const char *colon = strchr(hub->headers[i], ':');
-        char *name = strndup(hub->headers[i], (size_t)(colon - hub->headers[i]));
-        if (!name)
-            continue;
-        h->copies[h->ncopies++] = name;
-        add(h, name, sse__header_value(hub->headers[i]));
-    }
-    const char *origin = sse__mhd_header(call->connection, "Origin");
-    const char *allowed = allowed_origin(hub, origin);
-    add(h, "Access-Control-Allow-Origin", allowed);
-    if (allowed && strcmp(allowed, "*") != 0)
-        add(h, "Access-Control-Allow-Credentials", "true");
-    if (hub->options.cors_origin_count > 0)
-        add(h, "Vary", "Origin");
-}
-
-static void free_headers(headers *h)
-{
-    for (size_t i = 0; i < h->ncopies; i++)
-        free(h->copies[i]);
-}
-
-static bool reply(const sse__http_call *call, const sse__answer *answer)
-{
-    headers h = {.n = 0};
-    add_common(&h, call);
-    bool head = strcmp(call->method, "HEAD") == 0;
-    if (answer->body.len > 0 || answer->type)
-        add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
-    add(&h, "Allow", answer->allow);
-    add(&h, "Retry-After", answer->retry_after);
-    if (answer->status == 401)
-        add(&h, "WWW-Authenticate", "Bearer");
-    if (answer->status == 401 || answer->status == 403 || answer->status == 413 ||
-        answer->status == 429)
-        atomic_fetch_add(&call->hub->counters.refused, 1);
-    if (!user_sets(call->hub, "Cache-Control"))
-        add(&h, "Cache-Control", "no-store");
-    sse_str body = {answer->body.ptr, head ? 0 : answer->body.len};
-    bool ok =
-        !answer->body.failed && sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
-    free_headers(&h);
-    return ok;
-}
-
-static void add_event_stream(headers *h, const sse__http_call *call)
-{
-    add(h, "Content-Type", "text/event-stream");
-    if (!user_sets(call->hub, "Cache-Control"))
-        add(h, "Cache-Control", "no-cache");
-    if (!user_sets(call->hub, "X-Accel-Buffering"))
-        add(h, "X-Accel-Buffering", "no");
-    add_common(h, call);
-}
-
-static bool reply_preflight(const sse__http_call *call, const char *allow)
-{
-    headers h = {.n = 0};
-    add_common(&h, call);
-    add(&h, "Allow", allow);
-    if (sse__mhd_header(call->connection, "Access-Control-Request-Method") &&
-        allowed_origin(call->hub, sse__mhd_header(call->connection, "Origin"))) {
-        add(&h, "Access-Control-Allow-Methods", allow);
-        add(&h, "Access-Control-Allow-Headers",
-            "Authorization, Cache-Control, Content-Type, Last-Event-ID");
-        add(&h, "Access-Control-Max-Age", "86400");
-    }
-    bool ok = sse__mhd_reply(call->connection, 204, (sse_str){"", 0}, h.list, h.n);
-    free_headers(&h);
-    return ok;
-}
-
 /* ---- access ---- */
 
 /* A browser says where a page comes from. One from elsewhere may publish only when CORS lets it. */
@@ -228,7 +69,7 @@ static bool from_elsewhere(const sse__http_call *call)
 {
     const char *origin = sse__mhd_header(call->connection, "Origin");
     const char *host = sse__mhd_header(call->connection, "Host");
-    if (!origin || allowed_origin(call->hub, origin))
+    if (!origin || sse__http_allowed_origin(call->hub, origin))
         return false;
     const char *authority = strstr(origin, "://");
     return !authority || !host || strcasecmp(authority + 3, host) != 0;
@@ -391,7 +232,7 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
             sse__answer_err(&ex->answer, err, name);
     }
     if (ex->answer.status != 0)
-        return reply(call, &ex->answer);
+        return sse__http_reply(call, &ex->answer);
 
     const char *last = sse__mhd_header(call->connection, "Last-Event-ID");
     if (!last)
@@ -410,15 +251,11 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
     sse__stream_unref(stream);
     if (err != SSE_OK) {
         sse__answer_err(&ex->answer, err, name);
-        return reply(call, &ex->answer);
+        return sse__http_reply(call, &ex->answer);
     }
     if (call->conn)
         sse__conn_relax(call->conn);
-    headers h = {.n = 0};
-    add_event_stream(&h, call);
-    bool ok = sse__mhd_stream(call->connection, sub, h.list, h.n);
-    free_headers(&h);
-    return ok;
+    return sse__http_reply_stream(call, sub);
 }
 
 static bool serve_head(const sse__http_call *call, exchange *ex)
@@ -433,12 +270,8 @@ static bool serve_head(const sse__http_call *call, exchange *ex)
             sse__answer_err(&ex->answer, err, name);
     }
     if (ex->answer.status != 0)
-        return reply(call, &ex->answer);
-    headers h = {.n = 0};
-    add_event_stream(&h, call);
-    bool ok = sse__mhd_reply(call->connection, 200, (sse_str){"", 0}, h.list, h.n);
-    free_headers(&h);
-    return ok;
+        return sse__http_reply(call, &ex->answer);
+    return sse__http_reply_stream(call, NULL);
 }
 
 static bool serve_publish(const sse__http_call *call, exchange *ex)
@@ -453,7 +286,7 @@ static bool serve_publish(const sse__http_call *call, exchange *ex)
         .retry = sse__mhd_query(connection, "retry"),
         .body = {ex->body.ptr ? ex->body.ptr : "", ex->body.len}};
     sse__http_publish(&publication, &ex->answer);
-    return reply(call, &ex->answer);
+    return sse__http_reply(call, &ex->answer);
 }
 
 static bool serve_remove(const sse__http_call *call, exchange *ex)
@@ -466,7 +299,7 @@ static bool serve_remove(const sse__http_call *call, exchange *ex)
         else
             ex->answer.status = 204;
     }
-    return reply(call, &ex->answer);
+    return sse__http_reply(call, &ex->answer);
 }
 
 static bool serve_inspect(const sse__http_call *call, exchange *ex)
@@ -484,15 +317,15 @@ static bool serve_inspect(const sse__http_call *call, exchange *ex)
         else
             sse__http_metrics(hub, answer);
     }
-    return reply(call, answer);
+    return sse__http_reply(call, answer);
 }
 
 static bool serve(const sse__http_call *call, exchange *ex)
 {
     if (ex->answer.status != 0)
-        return reply(call, &ex->answer);
+        return sse__http_reply(call, &ex->answer);
     if (ex->verb == VERB_OPTIONS)
-        return reply_preflight(call, allow_of(call->hub, ex->route));
+        return sse__http_reply_preflight(call, allow_of(call->hub, ex->route));
     if (ex->route != ROUTE_EVENTS)
         return serve_inspect(call, ex);
     switch (ex->verb) {
@@ -514,7 +347,7 @@ bool sse__http_handle(const sse__http_call *call)
         ex = begin(call);
         bool asked = sse__mhd_header(call->connection, "Expect") != NULL;
         if (ex && ex->answer.status != 0 && asked)
-            return reply(call, &ex->answer);
+            return sse__http_reply(call, &ex->answer);
         return ex != NULL;
     }
     if (*call->upload_size > 0)

@@ -8,6 +8,7 @@
 #include <sse/server.h>
 
 struct sse__exchange;
+struct sse__sub;
 
 /* One call of the access handler. */
 typedef struct sse__http_call {
@@ -43,6 +44,14 @@ void sse__answer_error(sse__answer *answer, unsigned status, const char *format,
     SSE_PRINTF(3, 4);
 /* Likewise for an error of the hub. */
 void sse__answer_err(sse__answer *answer, sse_err err, const char *stream);
+
+/* Send it. These return false when the connection is to be closed. */
+bool sse__http_reply(const sse__http_call *call, const sse__answer *answer);
+bool sse__http_reply_preflight(const sse__http_call *call, const char *allow);
+/* Answer with an event stream; sub NULL: its head only. */
+bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub);
+/* The value for Access-Control-Allow-Origin, or NULL. */
+const char *sse__http_allowed_origin(const sse_server *hub, const char *origin);
 
 /* ---- http_publish.c ---- */
 

@@ -83,8 +83,7 @@ void sse__loop_wake_group(struct sse__group *group);
 SSE_NODISCARD sse_err sse__loop_watch(sse__loop *loop, struct sse__sub *sub);
 void sse__loop_unwatch(sse__loop *loop, struct sse__sub *sub);
 
-/* --- accept.c: loop's thread only
- * ------------------------------------------------------------------------------------- */
+/* ---- accept.c: loop's thread only ---- */
 
 /* Take what the listener has. */
 void sse__loop_accept(sse__loop *loop, sse__listener *listener);
@@ -95,8 +94,7 @@ void sse__pending_adopt(sse__loop *loop, sse__pending *pending);
 /* Too late: close those whose time is over; all: close them all. */
 void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all);
 
-/* --- conn: loop's thread only
- * ------------------------------------------------------------------------------------------ */
+/* ---- conn: loop's thread only ---- */
 
 sse__conn *sse__conn_new(sse__shard *shard, int fd); /* NULL: no memory */
 void sse__conn_free(sse__conn *conn);

@@ -56,8 +56,7 @@ void sse__loop_hand_over(sse__loop *to, sse__pending *pending);
  * Thread:  any. */
 void sse__loop_signal(sse__loop *loop);
 
-/* --- wheel.c: loop's thread only
- * ---------------------------------------------------------------------------------------- */
+/* ---- wheel.c: loop's thread only ---- */
 
 void sse__wheel_init(sse__wheel *wheel, uint32_t heartbeat_ms, uint64_t now_ms);
 void sse__wheel_add(sse__wheel *wheel, sse__sub *sub, uint64_t now_ms);

@@ -9,8 +9,7 @@
 struct sse__exchange;
 struct sse__sub;
 
-/* --- daemons: thread of the loop
- * ------------------------------------------------------------------------------------------ */
+/* ---- daemons: thread of the loop ---- */
 
 /* A daemon without a listening socket and without a thread. NULL: no memory or descriptors. */
 struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub);
@@ -22,8 +21,7 @@ bool sse__mhd_run(struct MHD_Daemon *daemon);
 /* Give it a socket, which it closes in any case. Returns false when it does not take it. */
 bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *address, socklen_t len);
 
-/* --- connections: thread of the connection, but resume: any
- * ------------------------------------------------------------------ */
+/* ---- connections: thread of the connection, but resume: any ---- */
 
 void sse__mhd_suspend(struct MHD_Connection *connection);
 void sse__mhd_resume(struct MHD_Connection *connection);
@@ -37,8 +35,7 @@ const char *sse__mhd_header(struct MHD_Connection *connection, const char *name)
 sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name);
 size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name);
 
-/* --- responses: thread of the connection
- * ------------------------------------------------------------------------------------- */
+/* ---- responses: thread of the connection ---- */
 
 /* A header is added unless `value` is NULL. */
 typedef struct sse__header {

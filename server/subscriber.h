@@ -18,6 +18,12 @@ typedef struct sse__held {
     size_t count;
 } sse__held;
 
+/* Takes the reference in any case. Returns false when there is no memory. */
+bool sse__held_push(sse__held *held, sse__frame *frame, bool event);
+/* The oldest, with its reference; there is one. */
+struct sse__held_item sse__held_pop(sse__held *held);
+void sse__held_fini(sse__held *held);
+
 typedef struct sse__sub {
     sse__source source;                /* immutable: readiness of fd at the loop */
     sse__stream *stream;               /* immutable; one reference */
@@ -94,6 +100,9 @@ bool sse__sub_wake(sse__sub *sub);
 
 /* Cut the connection off: whatever waits for it is lost. The caller holds stream.mu. */
 void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason);
+
+/* The worker need not wait for it any more. The caller holds stream.mu. */
+void sse__sub_stop_lagging_locked(sse__sub *sub);
 
 /* The loop noticed that the client has gone.
  * Thread:  loop's. */

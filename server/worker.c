@@ -56,8 +56,7 @@ static sse__frame *encode(const sse__stream *st, const sse_msg *msg, uint64_t se
     return frame;
 }
 
-/* --- room in the log
- * ---------------------------------------------------------------------------------------------- */
+/* ---- room in the log ---- */
 
 static bool writable(const sse__sub *sub)
 {
