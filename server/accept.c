@@ -40,8 +40,7 @@ static void drop(sse__loop *loop, sse__pending *pending)
 
 /* ---- which shard ---- */
 
-/* The first value of `stream` in the query of a request line, as it stands there. */
-static bool find_stream(const char *line, size_t n, sse_str *out)
+bool sse__pending_find_stream(const char *line, size_t n, sse_str *out)
 {
     const char *end = memchr(line, '\n', n);
     end = end ? end : line + n;
@@ -64,7 +63,7 @@ static bool find_stream(const char *line, size_t n, sse_str *out)
 static sse__loop *choose(sse__loop *loop, sse__pending *pending, const char *line, size_t n)
 {
     sse_str stream;
-    if (!find_stream(line, n, &stream)) {
+    if (!sse__pending_find_stream(line, n, &stream)) {
         pending->shard = loop->next_shard++;
         return loop;
     }

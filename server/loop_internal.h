@@ -56,6 +56,12 @@ void sse__loop_hand_over(sse__loop *to, sse__pending *pending);
  * Thread:  any. */
 void sse__loop_signal(sse__loop *loop);
 
+/* ---- accept.c ---- */
+
+/* The first value of `stream` in the query of a request line, as it stands there: not decoded. False when there is none, or it may
+ * be cut off. */
+bool sse__pending_find_stream(const char *line, size_t n, sse_str *out);
+
 /* ---- wheel.c: loop's thread only ---- */
 
 void sse__wheel_init(sse__wheel *wheel, uint32_t heartbeat_ms, uint64_t now_ms);
