@@ -155,7 +155,7 @@ static void pause_accept(sse__loop *loop, sse__listener *listener, int error)
     if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
         return;
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
-    loop->paused_listener = listener;
+    loop->accept_paused = true;
     sse__log(&loop->hub->options.logger, SSE_LOG_WARN, "accept: %s; pausing for a moment",
              strerror(error));
 }

@@ -368,12 +368,17 @@ static void expire_conns(sse__loop *loop, uint64_t now_ms)
 
 /* ---- the turn ---- */
 
+/* Several listeners may be off: try all, those that are on say so. */
 static void resume_accept(sse__loop *loop)
 {
-    sse__listener *listener = loop->paused_listener;
-    loop->paused_listener = NULL;
-    if (listener && sse__loop_listen(loop, listener) != SSE_OK)
-        loop->paused_listener = listener;
+    if (!loop->accept_paused)
+        return;
+    loop->accept_paused = false;
+    sse__mutex_lock(&loop->hub->mu);
+    for (sse__listener *at = loop->hub->listeners; at; at = at->next)
+        if (sse__loop_listen(loop, at) != SSE_OK && errno != EEXIST)
+            loop->accept_paused = true;
+    sse__mutex_unlock(&loop->hub->mu);
 }
 
 static void tick(sse__loop *loop, uint64_t now_ms)

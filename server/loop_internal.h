@@ -35,7 +35,7 @@ struct sse__loop {
     sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
     sse__conn *conn_first, *conn_last;          /* likewise */
     sse__group *ending;
-    sse__listener *paused_listener; /* accept() lacked descriptors; until the next tick */
+    bool accept_paused; /* accept() lacked descriptors: a listener is off until the next tick */
 
     sse__mutex mu; /* rank LOOP; guards everything below */
     sse__group *groups_first, *groups_last;
