@@ -168,7 +168,7 @@ Test(lifecycle, threads_and_descriptors_come_back)
         start(LONG);
         http_conn *c[10];
         for (int i = 0; i < 10; i++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "s%d", i);
             create(server, name);
             c[i] = join(port, name);
@@ -214,7 +214,7 @@ static void *publisher_main(void *arg)
 {
     size_t self = (size_t)(uintptr_t)arg;
     for (size_t i = 0; !all.stop; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "s%zu", i % 4);
         sse_event event = {.data = sse_cstr("some data of an event")};
         count_result((i + self) % 2 ? sse_server_publish(server, name, &event)
@@ -250,7 +250,7 @@ static void *remover_main(void *arg)
 {
     (void)arg;
     for (size_t i = 0; !all.stop; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "s%zu", i % 4);
         sse_err err = i % 3 ? sse_server_create_stream(server, name, NULL)
                             : sse_server_remove_stream(server, name);
@@ -282,7 +282,7 @@ static void start_load(bool with_remover)
 {
     start(LONG);
     for (int i = 0; i < 4; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "s%d", i);
         create(server, name);
     }

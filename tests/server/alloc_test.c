@@ -1,0 +1,366 @@
+/* The i-th allocation fails, for every i: errors are reported, nothing leaks (AddressSanitizer looks
+ * at that), and the server is usable afterwards. Linked with wrapped allocation functions, which see
+ * the test's own client too: it is only used while nothing fails. */
+#include "fixture.h"
+
+#include "alloc_fail.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MOST = 500 };
+
+static sse_server *server;
+static uint16_t port;
+
+static void start(const sse_stream_options *stream)
+{
+    sse_server_options options = fixture_options();
+    options.http_publish = true;
+    options.threads = 1;
+    options.drain_ms = 500;
+    options.retry_ms = 5;
+    options.max_subscribers_per_ip = 10;
+    server = serve(&options, &port);
+    cr_assert_eq(sse_server_create_stream(server, "s", stream), SSE_OK);
+}
+
+/* Everything works: with a new stream, an old one, a subscriber that comes now. */
+static void check_usable(void)
+{
+    create(server, "check");
+    http_conn *c = join(port, "check");
+    say(server, "check", "x");
+    expect_data(c, "x");
+    http_close(c);
+    wait_subscribers(server, "check", 0);
+    cr_assert_eq(sse_server_remove_stream(server, "check"), SSE_OK);
+}
+
+Test(alloc, new_and_free)
+{
+    static const char *const headers[] = {"X-A: b", "X-C: d"}, *const origins[] = {"*", "http://x"};
+    sse_server_options options = fixture_options();
+    options.headers = headers;
+    options.header_count = 2;
+    options.cors_origins = origins;
+    options.cors_origin_count = 2;
+    options.retry_ms = 7;
+    int fds = wait_count_fds(0);
+    bool failed = true;
+    size_t i;
+    for (i = 0; failed && i < MOST; i++) {
+        alloc_fail_at(i);
+        sse_err err = sse_server_new(&options, &server);
+        failed = alloc_fail_disarm();
+        cr_assert_eq(err, failed ? SSE_ENOMEM : SSE_OK, "%zu: %s", i, sse_strerror(err));
+        if (err == SSE_OK)
+            sse_server_free(server);
+        cr_assert_eq(wait_count_fds(0), fds);
+    }
+    cr_assert_gt(i, 8);
+    cr_assert_not(failed);
+}
+
+Test(alloc, listening)
+{
+    char path[64];
+    snprintf(path, sizeof path, "unix:/tmp/sse-alloc-%ld.sock", (long)getpid());
+    const char *addresses[] = {"127.0.0.1:0", path};
+    for (size_t which = 0; which < 2; which++) {
+        bool failed = true;
+        size_t i;
+        for (i = 0; failed && i < MOST; i++) {
+            cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+            int fds = wait_count_fds(0);
+            alloc_fail_at(i);
+            sse_err err = sse_server_listen(server, addresses[which], NULL, 0);
+            failed = alloc_fail_disarm();
+            cr_assert_eq(err, failed ? SSE_ENOMEM : SSE_OK, "%zu: %s", i, sse_strerror(err));
+            if (failed)
+                cr_assert_eq(wait_count_fds(0), fds);
+            cr_assert_eq(sse_server_listen(server, "127.0.0.1:0", NULL, 0), SSE_OK);
+            sse_server_free(server);
+        }
+        cr_assert_gt(i, 2);
+        cr_assert_not(failed);
+    }
+}
+
+Test(alloc, creating_streams)
+{
+    start(NULL);
+    bool failed = true;
+    size_t i;
+    for (i = 0; failed && i < MOST; i++) {
+        alloc_fail_at(i);
+        sse_err err = sse_server_create_stream(server, "new", NULL);
+        failed = alloc_fail_disarm();
+        cr_assert_eq(err, failed ? SSE_ENOMEM : SSE_OK);
+        cr_assert_eq(sse_server_stream_exists(server, "new"), err == SSE_OK);
+    }
+    cr_assert_gt(i, 1);
+    cr_assert_not(failed);
+    cr_assert_eq(totals(server).streams, 2);
+    sse_server_free(server);
+}
+
+static int count_streams(void *user, const char *name, const sse_stream_stats *stats)
+{
+    (void)name;
+    (void)stats;
+    ++*(int *)user;
+    return 0;
+}
+
+Test(alloc, listing_streams)
+{
+    start(NULL);
+    int n = 0;
+    alloc_fail_at(0);
+    cr_assert_eq(sse_server_each_stream(server, count_streams, &n), SSE_ENOMEM);
+    cr_assert(alloc_fail_disarm());
+    cr_assert_eq(n, 0);
+    cr_assert_eq(sse_server_each_stream(server, count_streams, &n), SSE_OK);
+    cr_assert_eq(n, 1);
+    sse_server_free(server);
+}
+
+/* An event is refused, delivered, or (when the worker has no memory for it) announced as missing. */
+static void publish_with_failure(const sse_stream_options *options, const char *id)
+{
+    bool failed = true;
+    size_t i;
+    for (i = 0; failed && i < MOST; i++) {
+        start(options);
+        http_conn *c = join(port, "s");
+        sse_event event = {.id = sse_cstr(id), .data = sse_cstr("the event")};
+        alloc_fail_at(i);
+        sse_err err = sse_server_publish(server, "s", &event);
+        wait_published(server, "s", err == SSE_OK);
+        failed = alloc_fail_disarm();
+        cr_assert(err == SSE_OK || (failed && err == SSE_ENOMEM), "%s", sse_strerror(err));
+        say(server, "s", "after");
+        http_block block = next(c);
+        if (err == SSE_OK && block.type) {
+            cr_assert_str_eq(block.type, "gap");
+            cr_assert_not_null(strstr(block.data, "\"missed\":1}"), "%s", block.data);
+            cr_assert(failed);
+        } else if (err == SSE_OK) {
+            cr_assert_str_eq(block.data, "the event");
+        }
+        if (err == SSE_OK) {
+            http_block_fini(&block);
+            block = next(c);
+        }
+        cr_assert_str_eq(block.data, "after");
+        http_block_fini(&block);
+        http_close(c);
+        check_usable();
+        sse_server_free(server);
+    }
+    cr_assert_gt(i, 3);
+    cr_assert_not(failed);
+}
+
+Test(alloc, publishing) { publish_with_failure(NULL, NULL); }
+
+Test(alloc, publishing_with_an_id) { publish_with_failure(NULL, "id"); }
+
+Test(alloc, publishing_as_base64)
+{
+    sse_stream_options options = SSE_STREAM_OPTIONS_INIT;
+    options.base64 = true;
+    bool failed = true;
+    for (size_t i = 0; failed && i < MOST; i++) {
+        start(&options);
+        sse_event event = {.data = sse_cstr("x")};
+        alloc_fail_at(i);
+        sse_err err = sse_server_publish(server, "s", &event);
+        wait_published(server, "s", err == SSE_OK);
+        failed = alloc_fail_disarm();
+        http_conn *c = join(port, "s");
+        say(server, "s", "x");
+        if (err == SSE_OK && !failed)
+            expect_data(c, "eA==");
+        http_block block = next(c);
+        if (block.type) { /* the gap */
+            http_block_fini(&block);
+            block = next(c);
+        }
+        cr_assert_str_eq(block.data, "eA==", "never as it was: %s", block.data);
+        http_block_fini(&block);
+        http_close(c);
+        sse_server_free(server);
+    }
+    cr_assert_not(failed);
+}
+
+/* Send a request while one allocation fails, and wait until there is an answer or the end, without
+ * taking it. Allocates nothing. */
+static bool peek_answer(int fd, const char *request, size_t i)
+{
+    char peeked[16];
+    alloc_fail_at(i);
+    cr_assert_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+    cr_assert(wait_readable(fd, LONG), "neither answered nor closed: allocation %zu", i);
+    (void)recv(fd, peeked, sizeof peeked, MSG_PEEK);
+    return alloc_fail_disarm();
+}
+
+/* One request, for every i; returns whether the one without a failure got the status. What failed
+ * was answered with 503 or ended, and everything works afterwards. */
+static void request_with_failures(const char *request, int status, size_t at_least)
+{
+    bool failed = true;
+    size_t i;
+    for (i = 0; failed && i < MOST; i++) {
+        start(NULL);
+        say_id(server, "s", "1", "x");
+        wait_published(server, "s", 1);
+        http_conn *other = join(port, "s");
+        expect_data(other, "x");
+        http_conn *c = http_connect(port);
+        http_response r;
+        failed = peek_answer(http_fd(c), request, i);
+        bool answered = http_read_head(c, &r, LONG);
+        cr_assert(answered || failed);
+        if (answered) {
+            cr_assert(r.status == status || (failed && r.status == 503), "%d at %zu", r.status, i);
+            http_response_fini(&r);
+        }
+        http_close(c);
+        if (sse_server_stream_exists(server, "s"))
+            expect_nothing_but(server, other, "s", status == 200 ? "y" : "z");
+        http_close(other);
+        check_usable();
+        sse_server_free(server);
+    }
+    cr_assert_gt(i, at_least);
+    cr_assert_not(failed);
+}
+
+Test(alloc, subscribing)
+{
+    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 5);
+}
+
+Test(alloc, subscribing_after_an_unknown_id)
+{
+    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\nLast-Event-ID: gone\r\n\r\n",
+                          200, 7);
+}
+
+Test(alloc, replaying)
+{
+    request_with_failures("GET /events?stream=s HTTP/1.0\r\nLast-Event-ID: 1\r\n\r\n", 200, 5);
+}
+
+Test(alloc, inspecting)
+{
+    request_with_failures("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3);
+    request_with_failures("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3);
+    request_with_failures("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404, 2);
+    request_with_failures("HEAD /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 2);
+    request_with_failures("DELETE /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 204, 2);
+}
+
+/* A batch is all or none, whatever fails; the worker may lose some, which is told. */
+Test(alloc, posting)
+{
+    static const char request[] =
+        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Type: text/event-stream\r\n"
+        "Content-Length: 29\r\n\r\ndata:1\n\ndata:2\n\nid:3\ndata:3\n\n";
+    bool failed = true;
+    size_t i;
+    for (i = 0; failed && i < MOST; i++) {
+        start(NULL);
+        http_conn *c = join(port, "s"), *p = http_connect(port);
+        http_response r;
+        failed = peek_answer(http_fd(p), request, i);
+        bool answered = http_read_head(p, &r, LONG);
+        cr_assert(answered || failed);
+        uint64_t published = stats_of(server, "s").published;
+        cr_assert(published == 0 || published == 3, "all or none");
+        if (answered) {
+            cr_assert(r.status == 200 || (failed && r.status == 503), "%d", r.status);
+            if (r.status == 200)
+                cr_assert_eq(published, 3);
+            http_response_fini(&r);
+        }
+        http_close(p);
+        uint64_t seen = 0;
+        while (seen < published) {
+            http_block block = next(c);
+            const char *missed = block.type ? strstr(block.data, "\"missed\":") : NULL;
+            seen += missed ? strtoull(missed + 9, NULL, 10) : 1;
+            http_block_fini(&block);
+        }
+        cr_assert_eq(seen, published);
+        http_close(c);
+        check_usable();
+        sse_server_free(server);
+    }
+    cr_assert_gt(i, 10);
+    cr_assert_not(failed);
+}
+
+/* Nothing can be allocated any more: those that are connected get what can be told, and the end
+ * comes all the same. */
+Test(alloc, ending_needs_no_memory)
+{
+    for (int round = 0; round < 2; round++) {
+        start(NULL);
+        http_conn *c[5];
+        for (int i = 0; i < 5; i++)
+            c[i] = join(port, "s");
+        say_numbers(server, "s", 0, 20);
+        wait_published(server, "s", 20);
+        alloc_fail_from(0);
+        if (round == 0)
+            sse_server_close(server);
+        sse_server_stop(server);
+        sse_server_free(server);
+        (void)alloc_fail_disarm();
+        for (int i = 0; i < 5; i++) {
+            expect_numbers(c[i], 0, 20);
+            expect_end(c[i]);
+            http_close(c[i]);
+        }
+    }
+}
+
+/* For a while no event can be kept: the subscriber learns how many it missed, and the rest comes. */
+Test(alloc, a_time_without_memory_is_a_gap)
+{
+    start(NULL);
+    http_conn *c = join(port, "s");
+    say(server, "s", "0");
+    expect_data(c, "0");
+    uint64_t accepted = 0, missed = 0, received = 0;
+    for (size_t i = 0; i < 40; i++) {
+        sse_event event = {.data = sse_cstr("x")};
+        alloc_fail_at(1); /* the message is copied, the frame is not made */
+        bool ok = sse_server_publish(server, "s", &event) == SSE_OK;
+        accepted += ok;
+        wait_published(server, "s", 1 + accepted);
+        (void)alloc_fail_disarm();
+        if (!ok)
+            continue;
+        http_block block = next(c);
+        if (block.type)
+            missed += strtoull(strstr(block.data, "\"missed\":") + 9, NULL, 10);
+        else
+            received++;
+        http_block_fini(&block);
+    }
+    cr_assert_gt(missed, 0);
+    cr_assert_eq(received + missed, accepted);
+    expect_nothing_but(server, c, "s", "end");
+    http_close(c);
+    sse_server_free(server);
+}

@@ -1,0 +1,229 @@
+/* Out of descriptors: those that are connected are served, the others wait or are told, and when
+ * there are descriptors again everything works as before. */
+#include "fixture.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { MOST = 256, N = 8 };
+
+static sse_server *server;
+static uint16_t port;
+static atomic_uint warnings;
+
+static int fillers[MOST];
+static size_t nfillers;
+
+static void limit(rlim_t n)
+{
+    struct rlimit r;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &r), 0);
+    r.rlim_cur = n;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &r), 0);
+}
+
+/* Leave this many descriptors. */
+static void fill_all_but(size_t left)
+{
+    limit(MOST);
+    int fd;
+    while ((fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        fillers[nfillers++] = fd;
+    cr_assert_eq(errno, EMFILE);
+    while (left-- > 0)
+        close(fillers[--nfillers]);
+}
+
+static void release(void)
+{
+    while (nfillers > 0)
+        close(fillers[--nfillers]);
+}
+
+static void on_log(void *user, sse_log_level level, const char *line)
+{
+    (void)user;
+    if (level == SSE_LOG_WARN && strncmp(line, "accept: ", 8) == 0)
+        warnings++;
+}
+
+static void start(void)
+{
+    sse_server_options options = fixture_options();
+    options.logger = (sse_logger){.fn = on_log};
+    server = serve(&options, &port);
+    create(server, "s");
+}
+
+static int new_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(fd, 0);
+    return fd;
+}
+
+static void connect_tcp(int fd)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+}
+
+static http_conn *ask_on(int fd)
+{
+    http_conn *c = http_wrap(fd);
+    cr_assert(http_send_request(c, "GET", "/events?stream=s", NULL, NULL, 0, LONG));
+    return c;
+}
+
+static void expect_200(http_conn *c)
+{
+    http_response head;
+    cr_assert(http_read_head(c, &head, LONG));
+    cr_assert_eq(head.status, 200);
+    http_response_fini(&head);
+}
+
+static bool has_failed(void *arg)
+{
+    return totals(server).accept_errors >= *(uint64_t *)arg && warnings > 0;
+}
+
+Test(descriptors, accept_waits_until_there_are_some)
+{
+    start();
+    http_conn *before[N], *c[N];
+    int fds[N];
+    for (int i = 0; i < N; i++)
+        before[i] = join(port, "s");
+    for (int i = 0; i < N; i++)
+        fds[i] = new_socket(AF_INET);
+    fill_all_but(0);
+    for (int i = 0; i < N; i++) {
+        connect_tcp(fds[i]);
+        c[i] = ask_on(fds[i]);
+    }
+    uint64_t one = 1;
+    cr_assert(wait_until(has_failed, &one, LONG));
+    say_numbers(server, "s", 0, 100);
+    for (int i = 0; i < N; i++)
+        expect_numbers(before[i], 0, 100);
+    cr_assert_eq(stats_of(server, "s").subscribers, N);
+    release();
+    for (int i = 0; i < N; i++) {
+        expect_200(c[i]);
+        expect_numbers(c[i], 0, 100);
+    }
+    for (int i = 0; i < N; i++) {
+        http_close(c[i]);
+        http_close(before[i]);
+    }
+    sse_server_free(server);
+}
+
+/* Each listener has to come back, not only the one that failed last. */
+Test(descriptors, all_listeners_accept_again)
+{
+    start();
+    char path[64], address[80];
+    snprintf(path, sizeof path, "/tmp/sse-fds-%ld.sock", (long)getpid());
+    snprintf(address, sizeof address, "unix:%s", path);
+    cr_assert_eq(sse_server_listen(server, address, NULL, 0), SSE_OK);
+    http_close(join(port, "s"));
+    wait_subscribers(server, "s", 0);
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    strcpy(to.sun_path, path);
+    int tcp = new_socket(AF_INET), local = new_socket(AF_UNIX);
+    fill_all_but(0);
+    connect_tcp(tcp);
+    cr_assert_eq(connect(local, (struct sockaddr *)&to, sizeof to), 0);
+    http_conn *a = ask_on(tcp), *b = ask_on(local);
+    uint64_t enough = 2 * 2; /* two loops, two listeners */
+    cr_assert(wait_until(has_failed, &enough, LONG));
+    release();
+    expect_200(a);
+    expect_200(b);
+    say(server, "s", "x");
+    expect_data(a, "x");
+    expect_data(b, "x");
+    http_close(a);
+    http_close(b);
+    for (int i = 0; i < 10; i++)
+        http_close(join(port, "s"));
+    sse_server_free(server);
+}
+
+/* With one descriptor more each time: something is always in the way first, nothing gets stuck. */
+Test(descriptors, every_number_of_them)
+{
+    start();
+    http_conn *before = join(port, "s");
+    int idle = wait_count_fds(0);
+    for (size_t left = 0; left < 12; left++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%zu", left); /* most in a shard of its own */
+        create(server, name);
+        int fd = new_socket(AF_INET);
+        fill_all_but(left);
+        connect_tcp(fd);
+        http_conn *c = http_wrap(fd);
+        char target[48];
+        snprintf(target, sizeof target, "/events?stream=%s", name);
+        cr_assert(http_send_request(c, "GET", target, NULL, NULL, 0, LONG));
+        say(server, "s", "served");
+        expect_data(before, "served");
+        release();
+        http_response head;
+        if (http_read_head(c, &head, LONG))
+            http_response_fini(&head);
+        http_close(c);
+        c = join(port, name);
+        say(server, name, "x");
+        expect_data(c, "x");
+        http_close(c);
+    }
+    wait_subscribers(server, "s", 1);
+    http_close(before);
+    sse_server_free(server);
+    cr_assert_lt(wait_count_fds(0), idle);
+}
+
+/* Making and listening themselves. */
+Test(descriptors, a_server_that_cannot_start_says_so)
+{
+    int idle = wait_count_fds(0);
+    bool made = false, listened = false;
+    for (size_t left = 0; !listened && left < 30; left++) {
+        sse_server_options options = fixture_options();
+        fill_all_but(left);
+        server = NULL;
+        sse_err err = sse_server_new(&options, &server);
+        if (err == SSE_OK) {
+            made = true;
+            err = sse_server_listen(server, "127.0.0.1:0", NULL, 0);
+            listened = err == SSE_OK;
+        }
+        release();
+        cr_assert(err == SSE_OK || err == SSE_ESYS || err == SSE_EADDR, "%s", sse_strerror(err));
+        if (server) {
+            create(server, "s");
+            say(server, "s", "x");
+        }
+        if (server && !listened)
+            cr_assert_eq(sse_server_listen(server, "127.0.0.1:0", NULL, 0), SSE_OK,
+                         "a second try works");
+        sse_server_free(server);
+        cr_assert_eq(wait_count_fds(0), idle);
+    }
+    cr_assert(made && listened);
+}
