@@ -1,0 +1,229 @@
+/* A subscriber's connection: connect, ask, read the head, then feed the body to the scanner.
+ *
+ * Runs on the engine's thread that owns the connection. Sockets are in its epoll set once and for
+ * all, edge-triggered, so each wake-up reads until a read comes back short. */
+#include "engine_conn.h"
+
+#include "procstat.h"
+#include "tool.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define HEAD_MAX 65536u
+
+void conn_close(lane *l, conn *c, conn_state to)
+{
+    if (c->fd >= 0) {
+        struct linger reset = {1, 0};
+        if (engine_opts(l->engine)->reset)
+            setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(c->fd);
+    }
+    c->fd = -1;
+    free(c->head);
+    c->head = NULL;
+    c->head_len = 0;
+    if (c->state == CONN_CONNECTING || c->state == CONN_HEAD)
+        l->in_flight--;
+    if (to == CONN_FAILED)
+        atomic_fetch_add(&l->failed, 1);
+    if (to == CONN_OVER) {
+        l->disconnected++;
+        atomic_fetch_sub(&l->served, 1);
+    }
+    c->state = to;
+}
+
+static void fail(lane *l, conn *c, const char *what, int error)
+{
+    engine_note_failure(l->engine, what, error);
+    conn_close(l, c, CONN_FAILED);
+}
+
+/* ---- connecting ---- */
+
+static void send_request(lane *l, conn *c)
+{
+    const char *request = l->requests[c->scan.stream];
+    size_t n = strlen(request);
+    ssize_t sent = send(c->fd, request, n, MSG_NOSIGNAL);
+    if (sent < 0 && (errno == EAGAIN || errno == ENOTCONN))
+        return; /* EPOLLOUT comes when it is connected */
+    if (sent != (ssize_t)n) {
+        fail(l, c, "sending the request", sent < 0 ? errno : EMSGSIZE);
+        return;
+    }
+    c->state = CONN_HEAD;
+}
+
+static bool bind_source(lane *l, int fd)
+{
+    struct sockaddr_storage source;
+    socklen_t len;
+    int on = 1;
+    if (!engine_source(l->engine, &source, &len))
+        return true;
+    /* The port is chosen by connect(), which knows the other end and so may share it. */
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    return bind(fd, (struct sockaddr *)&source, len) == 0;
+}
+
+void conn_open(lane *l, conn *c)
+{
+    const http_url *url = engine_opts(l->engine)->url;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    uint32_t stream = c->scan.stream;
+    scan_init(&c->scan, stream);
+    c->chunks = (http_chunks){0};
+    c->state = CONN_CONNECTING;
+    l->in_flight++;
+    c->started_ns = now_ns();
+    c->fd = socket(url->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (c->fd < 0) {
+        fail(l, c, "making a socket", errno);
+        return;
+    }
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!bind_source(l, c->fd))
+        fail(l, c, "binding a source address", errno);
+    else if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
+        fail(l, c, "watching a socket", errno);
+    else if (connect(c->fd, (const struct sockaddr *)&url->address, url->address_len) != 0 &&
+             errno != EINPROGRESS)
+        fail(l, c, "connecting", errno);
+    else
+        send_request(l, c); /* on loopback it is connected already */
+}
+
+static void continue_connecting(lane *l, conn *c)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    if (error)
+        fail(l, c, "connecting", error);
+    else
+        send_request(l, c);
+}
+
+/* ---- reading ---- */
+
+static void take_body(lane *l, conn *c, const char *bytes, size_t n, uint64_t now)
+{
+    tally *t = &l->tally;
+    uint64_t before = t->events;
+    if (!c->chunked) {
+        scan_feed(&c->scan, t, bytes, n, now);
+    } else {
+        size_t used = 0, took, len;
+        const char *data;
+        do {
+            took = http_chunks_next(&c->chunks, bytes + used, n - used, &data, &len);
+            used += took;
+            if (len > 0)
+                scan_feed(&c->scan, t, data, len, now);
+        } while (took > 0 && used < n);
+    }
+    l->bytes += n;
+    uint64_t events = t->events - before;
+    if (now - t->window_from < t->window_to - t->window_from) {
+        l->in_window += events;
+        l->bytes_in_window += n;
+        l->slots[(now - t->window_from) / l->slot_ns] += events;
+    }
+}
+
+static void take_head(lane *l, conn *c, const char *bytes, size_t n, uint64_t now)
+{
+    if (c->head) {
+        c->head = tool_must(realloc(c->head, c->head_len + n));
+        memcpy(c->head + c->head_len, bytes, n);
+        n += c->head_len;
+        bytes = c->head;
+    }
+    http_head head;
+    long used = http_head_parse(&head, bytes, n);
+    if (used == 0 && n < HEAD_MAX) {
+        if (!c->head)
+            c->head = memcpy(tool_must(malloc(n)), bytes, n);
+        c->head_len = (uint32_t)n;
+        return;
+    }
+    char why[64];
+    snprintf(why, sizeof why, "the answer's status is %d", used > 0 ? head.status : 0);
+    if (used <= 0 || head.status != 200) {
+        fail(l, c, used > 0 ? why : "the answer is not HTTP", 0);
+        return;
+    }
+    if (!head.event_stream) {
+        fail(l, c, "the answer is not an event stream", 0);
+        return;
+    }
+    c->state = CONN_BODY;
+    c->chunked = head.chunked;
+    l->in_flight--;
+    histogram_add(&l->connects, now - c->started_ns);
+    atomic_fetch_add(&l->served, 1);
+    if ((size_t)used < n)
+        take_body(l, c, bytes + used, n - (size_t)used, now);
+    free(c->head);
+    c->head = NULL;
+}
+
+static void ended(lane *l, conn *c, int error)
+{
+    if (c->state == CONN_BODY)
+        conn_close(l, c, CONN_OVER);
+    else
+        fail(l, c, "waiting for the answer", error ? error : ECONNRESET);
+}
+
+static void read_all(lane *l, conn *c)
+{
+    for (;;) {
+        ssize_t n = recv(c->fd, l->buffer, CONN_BUFFER, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            ended(l, c, n < 0 ? errno : 0);
+            return;
+        }
+        uint64_t now = now_ns();
+        if (c->state == CONN_BODY)
+            take_body(l, c, l->buffer, (size_t)n, now);
+        else
+            take_head(l, c, l->buffer, (size_t)n, now);
+        if (c->fd < 0)
+            return;
+        if (c->state == CONN_BODY && (c->chunks.state >= CHUNK_END)) {
+            ended(l, c, 0);
+            return;
+        }
+        if ((size_t)n < CONN_BUFFER)
+            return;
+    }
+}
+
+void conn_ready(lane *l, conn *c, uint32_t events)
+{
+    if (c->fd < 0)
+        return;
+    if (c->state == CONN_CONNECTING)
+        continue_connecting(l, c);
+    if (c->fd < 0 || c->state == CONN_CONNECTING)
+        return;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        read_all(l, c);
+    /* The end may follow bytes that came with it, and no further edge tells of it. */
+    if (c->fd >= 0 && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+        read_all(l, c);
+}

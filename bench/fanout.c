@@ -1,0 +1,243 @@
+/* `fanout`: the scenarios, each on each server in turn.
+ *
+ * A server is started anew for each run, on core 0, and this program keeps to core 1. Everybody is
+ * published to in the same way, over one keep-alive HTTP connection, so that what publishing costs
+ * is the same kind of cost in each. */
+#include "bench.h"
+#include "procstat.h"
+#include "run.h"
+#include "servers.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FD_RESERVE 64
+
+typedef struct scenario {
+    const char *name;
+    const char *what;
+    uint32_t streams, subscribers;
+    double rate;       /* a second and stream; 0: flat out */
+    uint32_t payload;  /* bytes */
+    uint32_t active;   /* streams that are published to, 0: all */
+    uint32_t coalesce; /* raw: events in one send() */
+    bool publishes;
+    bool memory;
+    bool connect;
+    bool reserved;
+} scenario;
+
+static const scenario scenarios[] = {
+    {"1x1000@50", "1 stream, 1,000 subscribers, 50 events/s", 1, 1000, 50, 100, 0, 16, true, false,
+     false, false},
+    {"1x1000@1000", "1 stream, 1,000 subscribers, 1,000 events/s", 1, 1000, 1000, 100, 0, 16, true,
+     false, false, false},
+    {"1x1000@max", "1 stream, 1,000 subscribers, as fast as the server lets the publisher", 1, 1000,
+     0, 100, 0, 16, true, false, false, false},
+    {"1x10000@5", "1 stream, 10,000 subscribers, 5 events/s", 1, 10000, 5, 100, 0, 16, true, false,
+     false, false},
+    {"1000x10@2", "1,000 streams, 10 subscribers each, 2 events/s each", 1000, 10000, 2, 100, 0, 16,
+     true, false, false, false},
+    {"10000idle", "1,000 streams, 10 subscribers each, 200 events/s on one of them", 1000, 10000,
+     200, 100, 1, 16, true, false, false, false},
+    {"1x1@max", "1 subscriber, as fast as the server lets the publisher", 1, 1, 0, 100, 0, 256,
+     true, false, false, false},
+    {"1x1-10k@max", "the same with 10 KB", 1, 1, 0, 10000, 0, 16, true, false, false, false},
+    {"1x1@100", "1 subscriber, 100 events/s: how long one event takes", 1, 1, 100, 100, 0, 16, true,
+     false, false, false},
+    {"memory", "10,000 idle subscribers: resident bytes", 1, 10000, 1, 100, 0, 16, false, true,
+     true, false},
+    {"connect", "10,000 connects; latency is from connect to the answer's head", 1, 10000, 1, 100,
+     0, 16, false, false, true, false},
+};
+#define NSCENARIOS (sizeof scenarios / sizeof scenarios[0])
+
+/* ---- what was asked for ---- */
+
+static bool listed(const tool_list *list, const char *name)
+{
+    if (list->n == 0)
+        return true;
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int check_names(const bench *b)
+{
+    const tool_list *wanted = &b->options->scenarios, *servers = &b->options->servers;
+    for (size_t i = 0; i < wanted->n; i++) {
+        size_t k = 0;
+        while (k < NSCENARIOS && strcmp(wanted->items[i], scenarios[k].name) != 0)
+            k++;
+        if (k == NSCENARIOS)
+            return tool_misuse(b->tool, "there is no scenario '%s'", wanted->items[i]);
+    }
+    for (size_t i = 0; i < servers->n; i++) {
+        int k = 0;
+        while (k < SERVER_KINDS && strcmp(servers->items[i], server_names[k]) != 0)
+            k++;
+        if (k == SERVER_KINDS)
+            return tool_misuse(b->tool, "there is no server '%s'", servers->items[i]);
+    }
+    return TOOL_GO_ON;
+}
+
+static uint32_t scaled(uint32_t n, double factor)
+{
+    double wanted = round((double)n * factor);
+    return wanted < 1 ? 1 : (uint32_t)wanted;
+}
+
+/* The scenario as the options change it. */
+static scenario adapt(const bench_options *o, const scenario *from)
+{
+    scenario s = *from;
+    if (o->scale > 0) {
+        s.subscribers = scaled(s.subscribers, o->scale);
+        s.streams = s.streams > 1 ? scaled(s.streams, o->scale) : 1;
+    }
+    if (o->subscribers > 0) {
+        double factor = (double)o->subscribers / s.subscribers;
+        s.streams = s.streams > 1 ? scaled(s.streams, factor) : 1;
+        s.subscribers = o->subscribers;
+    }
+    if (o->streams > 0)
+        s.streams = o->streams;
+    if (o->rate_given)
+        s.rate = o->rate;
+    return s;
+}
+
+/* Room for so many subscribers, in this process and (it inherits the limit) in the server. */
+static uint32_t affordable(uint32_t wanted, result *r)
+{
+    uint64_t limit = raise_fd_limit((uint64_t)wanted + FD_RESERVE);
+    if (limit >= (uint64_t)wanted + FD_RESERVE)
+        return wanted;
+    uint32_t n = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
+    result_note(r, "%u subscribers instead of %u: the limit is %llu descriptors (ulimit -n)", n,
+                wanted, (unsigned long long)limit);
+    return n;
+}
+
+/* ---- one run ---- */
+
+static void fill(const bench *b, const scenario *s, const server *srv, uint32_t payload,
+                 run_options *run)
+{
+    const bench_options *o = b->options;
+    uint32_t number = run_number();
+    run->engine = (engine_options){.url = &srv->subscribe,
+                                   .subscribers = s->subscribers,
+                                   .streams = s->streams,
+                                   .threads = o->threads,
+                                   .in_flight = o->in_flight,
+                                   .run = number,
+                                   .payload = payload,
+                                   .named = srv->named,
+                                   .reset = true};
+    if (s->publishes)
+        run->publisher = (publisher_options){.url = &srv->publish,
+                                             .rate = s->rate,
+                                             .streams = s->streams,
+                                             .payload = payload,
+                                             .run = number,
+                                             .active = s->active,
+                                             .batch = o->batch,
+                                             .pipeline = srv->pipeline,
+                                             .format = srv->format,
+                                             .named = srv->named};
+    run->duration_ms = o->duration_ms ? o->duration_ms : 10000;
+    run->warmup_ms = o->warmup_ms ? o->warmup_ms : 2000;
+    run->settle_ms = 500;
+    run->memory = s->memory;
+    run->connect_only = s->connect;
+    run->tell_progress = true;
+    run->one_core = !o->no_pin;
+}
+
+static int run_on(bench *b, const scenario *s, server_kind kind, result *r)
+{
+    uint32_t payload;
+    int code = bench_payload(b, s->payload, &payload);
+    if (code != TOOL_GO_ON)
+        return code;
+    server_needs needs = {.sse_server = b->options->server,
+                          .extra = &b->options->server_args,
+                          .connections = s->subscribers,
+                          .coalesce = s->coalesce,
+                          .flat_out = s->publishes && s->rate <= 0,
+                          .pin = !b->options->no_pin,
+                          .big = payload > 1000};
+    server srv;
+    if (!server_start(&srv, kind, &needs, r->failure))
+        return TOOL_UNAVAILABLE;
+    run_options run = {.duration_ms = 0};
+    fill(b, s, &srv, payload, &run);
+    if (!proc_group_find(&run.server, srv.pid))
+        result_note(r, "its CPU time cannot be read");
+    code = run_measure(&run, r);
+    if (!server_stop(&srv)) {
+        snprintf(r->failure, sizeof r->failure, "the server ended by itself");
+        code = TOOL_UNAVAILABLE;
+    }
+    if (!s->memory && s->connect)
+        r->bytes_per_subscriber = -1;
+    if (s->memory)
+        r->connects_per_s = r->server_us_per_connect = -1;
+    return code;
+}
+
+static int run_scenario(bench *b, const scenario *from)
+{
+    scenario s = adapt(b->options, from);
+    char what[200];
+    bool changed = s.subscribers != from->subscribers || s.streams != from->streams;
+    snprintf(what, sizeof what, "%s", from->what);
+    if (changed)
+        snprintf(what, sizeof what, "%s, scaled to %u subscribers on %u stream%s", from->what,
+                 s.subscribers, s.streams, s.streams == 1 ? "" : "s");
+    scenario_result *out = results_scenario(&b->all, s.name, what);
+    int code = TOOL_DONE;
+    for (server_kind kind = 0; kind < SERVER_KINDS && code == TOOL_DONE; kind++) {
+        const char *why = "";
+        if (!listed(&b->options->servers, server_names[kind]))
+            continue;
+        server_needs needs = {.sse_server = b->options->server};
+        bool asked = b->options->servers.n > 0;
+        if (!server_available(kind, &needs, &why)) {
+            tool_say(b->tool, "%s is left out: %s", server_names[kind], why);
+            if (asked || kind == SERVER_SSE)
+                return TOOL_UNAVAILABLE;
+            continue;
+        }
+        result *r = results_server(out, server_names[kind]);
+        s.subscribers = affordable(s.subscribers, r);
+        int ran = run_on(b, &s, kind, r);
+        /* nchan is there to be compared with: where it fails is a result. */
+        if (ran == TOOL_USAGE || (ran != TOOL_GO_ON && kind != SERVER_NCHAN))
+            code = ran;
+        if (r->failure[0])
+            tool_say(b->tool, "%s, %s: %s", s.name, r->server, r->failure);
+    }
+    if (code != TOOL_USAGE)
+        results_print(out, stdout);
+    return code;
+}
+
+int bench_fanout(bench *b)
+{
+    int code = check_names(b);
+    if (code != TOOL_GO_ON)
+        return code;
+    if (!b->options->no_pin && !pin_to_core(core_count() > 1 ? 1 : 0))
+        tool_say(b->tool, "cannot be bound to a core, so numbers will vary more");
+    code = TOOL_DONE;
+    for (size_t i = 0; i < NSCENARIOS && (code == TOOL_DONE); i++)
+        if (listed(&b->options->scenarios, scenarios[i].name))
+            code = run_scenario(b, &scenarios[i]);
+    return code;
+}

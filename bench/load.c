@@ -1,0 +1,104 @@
+/* `load`: subscribers on any SSE server, and a publisher when there is somewhere to publish. */
+#include "bench.h"
+#include "run.h"
+
+#include <string.h>
+
+#define FD_RESERVE 64
+
+/* As many subscribers as there are descriptors for. */
+static uint32_t affordable(const bench *b, uint32_t wanted, result *r)
+{
+    uint64_t limit = raise_fd_limit((uint64_t)wanted + FD_RESERVE);
+    if (limit >= (uint64_t)wanted + FD_RESERVE)
+        return wanted;
+    uint32_t n = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
+    result_note(r, "%u subscribers instead of %u: the limit is %llu descriptors (ulimit -n)", n,
+                wanted, (unsigned long long)limit);
+    tool_say(b->tool, "%s", r->notes[r->nnotes - 1]);
+    return n;
+}
+
+static int parse_url(const bench *b, http_url *url, const char *text)
+{
+    const char *wrong = http_url_parse(url, text);
+    return wrong ? tool_misuse(b->tool, "%s: %s", text, wrong) : TOOL_GO_ON;
+}
+
+static int find_server(const bench *b, proc_group *g)
+{
+    g->n = 0;
+    if (b->options->server_pid == 0 || proc_group_find(g, (pid_t)b->options->server_pid))
+        return TOOL_GO_ON;
+    return tool_misuse(b->tool, "option '--server-pid': there is no process %u",
+                       b->options->server_pid);
+}
+
+static void fill(const bench *b, const http_url *publish, run_options *run)
+{
+    const bench_options *o = b->options;
+    engine_options *e = &run->engine;
+    e->subscribers = o->subscribers ? o->subscribers : 100;
+    e->streams = o->streams ? o->streams : 1;
+    e->threads = o->threads;
+    e->in_flight = o->in_flight;
+    e->headers = o->headers.items;
+    e->named = o->streams > 0;
+    e->run = run_number();
+    run->duration_ms = o->duration_ms ? o->duration_ms : 10000;
+    run->warmup_ms = o->warmup_ms ? o->warmup_ms : 2000;
+    run->settle_ms = 200;
+    run->memory = true;
+    run->tell_progress = true;
+    run->one_core = o->pin;
+    if (publish)
+        run->publisher = (publisher_options){.url = publish,
+                                             .headers = o->headers.items,
+                                             .rate = o->rate_given ? o->rate : 1,
+                                             .streams = e->streams,
+                                             .payload = e->payload,
+                                             .run = e->run,
+                                             .batch = o->batch,
+                                             .pipeline = o->pipeline,
+                                             .format = o->format,
+                                             .named = e->named};
+}
+
+static int measure(bench *b, run_options *run)
+{
+    char what[160];
+    snprintf(what, sizeof what, "%u subscribers on %u stream%s, %s", run->engine.subscribers,
+             run->engine.streams, run->engine.streams == 1 ? "" : "s",
+             run->publisher.url ? "published to" : "listening only");
+    scenario_result *s = results_scenario(&b->all, "load", what);
+    result *r = results_server(s, "target");
+    run->engine.subscribers = affordable(b, run->engine.subscribers, r);
+    if (b->options->pin)
+        pin_to_core(1);
+    int code = run_measure(run, r);
+    results_print(s, stdout);
+    if (code == TOOL_GO_ON)
+        return TOOL_DONE;
+    tool_say(b->tool, "%s", r->failure);
+    return code;
+}
+
+int bench_load(bench *b)
+{
+    const bench_options *o = b->options;
+    http_url url, publish;
+    run_options run = {.engine = {.url = &url}};
+    int code = parse_url(b, &url, b->word);
+    if (code == TOOL_GO_ON && o->publish_url)
+        code = parse_url(b, &publish, o->publish_url);
+    if (code == TOOL_GO_ON && o->publish_url)
+        code = bench_payload(b, 100, &run.engine.payload);
+    if (code == TOOL_GO_ON && !o->publish_url && o->rate_given)
+        code = tool_misuse(b->tool, "option '--rate' needs --publish-url");
+    if (code == TOOL_GO_ON)
+        code = find_server(b, &run.server);
+    if (code != TOOL_GO_ON)
+        return code;
+    fill(b, o->publish_url ? &publish : NULL, &run);
+    return measure(b, &run);
+}

@@ -1,0 +1,261 @@
+/* sse-bench: a load tester for servers of Server-Sent Events. This file: the command line, and the
+ * results' way out. One thread; commands start others. */
+#include "bench.h"
+#include "procstat.h"
+#include "stamp.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- setters ---- */
+
+static bool set_count(void *target, const char *value)
+{
+    return tool_set_u32(target, value) && *(uint32_t *)target > 0;
+}
+
+static bool set_positive(void *target, const char *value)
+{
+    char *end;
+    double number = strtod(value, &end);
+    if (!*value || *end || !(number > 0) || number > 1e9)
+        return false;
+    *(double *)target = number;
+    return true;
+}
+
+/* Events a second; "max". */
+static bool set_rate(void *target, const char *value)
+{
+    bench_options *o = target;
+    o->rate_given = true;
+    o->rate = 0;
+    return strcmp(value, "max") == 0 || set_positive(&o->rate, value);
+}
+
+static bool set_format(void *target, const char *value)
+{
+    static const char *const words[] = {"auto", "plain", "batch"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(words[i], value) == 0) {
+            *(publish_format *)target = (publish_format)i;
+            return true;
+        }
+    return false;
+}
+
+static bool set_servers(void *target, const char *value)
+{
+    char *list = tool_must(strdup(value)), *save = NULL;
+    for (char *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save))
+        tool_set_list(target, tool_must(strdup(word)));
+    free(list);
+    return *value != '\0';
+}
+
+/* ---- options, by command ---- */
+
+#define MAX_OPTIONS 40
+
+enum {
+    FOR_LOAD = 1,
+    FOR_FANOUT = 2,
+    FOR_PARSE = 4,
+    FOR_STORM = 8,
+    FOR_NET = FOR_LOAD | FOR_FANOUT | FOR_STORM,
+    FOR_ALL = 15
+};
+
+typedef struct command {
+    const char *name;
+    const char *tool_name, *usage, *about;
+    int (*run)(bench *b);
+    unsigned bit;
+    unsigned words; /* how many it needs */
+} command;
+
+static const char exit_codes[] =
+    "Exit: 0 fine, 1 events lost, doubled or in the wrong order, 64 wrong options, 69 could not\n"
+    "connect or start.\n";
+
+static const command commands[] = {
+    {"load", "sse-bench load", "sse-bench load URL [OPTIONS]",
+     "Puts subscribers on URL, any SSE server. With --publish-url it publishes too, and then\n"
+     "checks each event. {} in a URL stands for the number of a stream; without it, and with\n"
+     "--streams, stream=bench-N is added to the query.\n",
+     bench_load, FOR_LOAD, 1},
+    {"fanout", "sse-bench fanout", "sse-bench fanout [OPTIONS]",
+     "Starts servers of its own and measures them in turn: raw (an epoll server that only sends),\n"
+     "sse-server, and nchan where it is installed. Scenarios: 1x1000@50 1x1000@1000 1x1000@max\n"
+     "1x10000@5 1000x10@2 10000idle 1x1@max 1x1-10k@max 1x1@100 memory connect.\n",
+     bench_fanout, FOR_FANOUT, 0},
+    {"parse", "sse-bench parse", "sse-bench parse FILE [OPTIONS]",
+     "Measures the library's parser on a recorded stream, in pieces of several sizes.\n",
+     bench_parse, FOR_PARSE, 1},
+    {"storm", "sse-bench storm", "sse-bench storm URL [OPTIONS]",
+     "Lets all subscribers leave and come back at once, several times.\n", bench_storm, FOR_STORM,
+     1},
+};
+
+typedef struct entry {
+    tool_option option;
+    unsigned bits;
+} entry;
+
+static size_t options_of(const command *c, bench_options *o, tool_option *out)
+{
+    const entry entries[] = {
+        {{"subscribers", "N", "how many (load, storm: 100)", set_count, &o->subscribers}, FOR_NET},
+        {{"streams", "N", "on how many streams (1)", set_count, &o->streams}, FOR_NET},
+        {{"rate", "R", "events a second published to each stream, or max (1)", set_rate, o},
+         FOR_LOAD | FOR_FANOUT},
+        {{"payload", "BYTES", "of an event's data, 49 at least (100)", set_count, &o->payload},
+         FOR_LOAD | FOR_FANOUT},
+        {{"duration", "S", "seconds that are measured (10)", tool_set_seconds, &o->duration_ms},
+         FOR_LOAD | FOR_FANOUT | FOR_PARSE},
+        {{"warmup", "S", "seconds before (2)", tool_set_seconds, &o->warmup_ms},
+         FOR_LOAD | FOR_FANOUT},
+        {{"threads", "N", "of the load client (1)", set_count, &o->threads}, FOR_NET},
+        {{"in-flight", "N", "connects under way at once (128)", set_count, &o->in_flight}, FOR_NET},
+        {{"publish-url", "URL", "publish there, by POST", tool_set_string, &o->publish_url},
+         FOR_LOAD},
+        {{"publish-format", "auto|plain|batch",
+          "one event a request, or what is due as text/event-stream (auto: when several are)",
+          set_format, &o->format},
+         FOR_LOAD},
+        {{"publish-batch", "N", "events in a request at most (256)", set_count, &o->batch},
+         FOR_LOAD | FOR_FANOUT},
+        {{"publish-pipeline", "N", "plain requests under way at once (1)", set_count, &o->pipeline},
+         FOR_LOAD},
+        {{"header", "'Name: value'", "send this header too; repeatable", tool_set_header,
+          &o->headers},
+         FOR_LOAD | FOR_STORM},
+        {{"server-pid", "PID", "the server's process, for its CPU and memory", set_count,
+          &o->server_pid},
+         FOR_LOAD | FOR_STORM},
+        {{"pin", NULL, "run on core 1 only, beside a server on core 0", tool_set_flag, &o->pin},
+         FOR_LOAD | FOR_STORM},
+        {{"waves", "N", "how often they come back (5)", set_count, &o->waves}, FOR_STORM},
+        {{"scenario", "NAME", "only this one; repeatable", tool_set_list, &o->scenarios},
+         FOR_FANOUT},
+        {{"servers", "LIST", "only these of raw,sse-server,nchan", set_servers, &o->servers},
+         FOR_FANOUT},
+        {{"scale", "F", "times the subscribers of each scenario (1)", set_positive, &o->scale},
+         FOR_FANOUT},
+        {{"server", "PATH", "of sse-server (beside sse-bench)", tool_set_string, &o->server},
+         FOR_FANOUT},
+        {{"server-arg", "ARG", "a further argument for sse-server; repeatable", tool_set_list,
+          &o->server_args},
+         FOR_FANOUT},
+        {{"no-pin", NULL, "do not bind the server to core 0 and this program to core 1",
+          tool_set_flag, &o->no_pin},
+         FOR_FANOUT},
+        {{"json", "FILE", "write the numbers there (-: stdout)", tool_set_string, &o->json},
+         FOR_ALL},
+        {{"report", "FILE", "write a page with curves and bars there", tool_set_string, &o->report},
+         FOR_ALL},
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        if (entries[i].bits & c->bit)
+            out[n++] = entries[i].option;
+    return n;
+}
+
+int bench_payload(const bench *b, uint32_t otherwise, uint32_t *payload)
+{
+    *payload = b->options->payload ? b->options->payload : otherwise;
+    if (*payload >= STAMP_BYTES)
+        return TOOL_GO_ON;
+    return tool_misuse(b->tool, "option '--payload': it takes %d bytes at least", STAMP_BYTES);
+}
+
+/* ---- a command ---- */
+
+static int write_out(const bench *b, bool (*write)(const results *, const char *), const char *path)
+{
+    if (!path || write(&b->all, path))
+        return TOOL_GO_ON;
+    tool_say(b->tool, "%s: %s", path, strerror(errno));
+    return TOOL_UNAVAILABLE;
+}
+
+static int run_command(const command *c, bench *b)
+{
+    int code = c->run(b);
+    if (code == TOOL_USAGE)
+        return code;
+    if (code == TOOL_DONE && results_bad(&b->all))
+        code = BENCH_FAILED;
+    int json = write_out(b, results_write_json, b->options->json);
+    int report = write_out(b, results_write_report, b->options->report);
+    return json != TOOL_GO_ON ? json : report != TOOL_GO_ON ? report : code;
+}
+
+static int parse_and_run(const command *c, int argc, char **argv)
+{
+    bench_options o = {.format = PUBLISH_AUTO};
+    tool_option options[MAX_OPTIONS];
+    char about[1024];
+    snprintf(about, sizeof about, "%s%s", c->about, exit_codes);
+    tool t = {.name = c->tool_name,
+              .usage = c->usage,
+              .about = about,
+              .options = options,
+              .noptions = options_of(c, &o, options),
+              .max_words = c->words};
+    const char *words[2] = {NULL};
+    size_t nwords;
+    int code = tool_parse(&t, argc, argv, words, &nwords);
+    if (code == TOOL_GO_ON && nwords < c->words)
+        code = tool_misuse(&t, c->bit == FOR_PARSE ? "name a file" : "name a URL");
+    if (code == TOOL_GO_ON) {
+        bench b = {.tool = &t, .options = &o, .word = words[0]};
+        snprintf(b.all.title, sizeof b.all.title, "%s%s%.80s", c->tool_name, words[0] ? " " : "",
+                 words[0] ? words[0] : "");
+        code = run_command(c, &b);
+        results_free(&b.all);
+    }
+    for (size_t i = 0; i < o.servers.n; i++)
+        free((void *)(uintptr_t)o.servers.items[i]);
+    free(o.servers.items);
+    free(o.scenarios.items);
+    free(o.server_args.items);
+    free(o.headers.items);
+    return code;
+}
+
+static int overview(int argc, char **argv)
+{
+    static const char about[] =
+        "commands:\n"
+        "  load URL                   put subscribers on any SSE server, and publish to it\n"
+        "  fanout                     measure sse-server beside a raw epoll server and nchan\n"
+        "  parse FILE                 measure the parser\n"
+        "  storm URL                  reconnect in waves\n\n"
+        "sse-bench COMMAND --help lists a command's options.\n";
+    const tool t = {.name = "sse-bench",
+                    .usage = "sse-bench load URL | fanout | parse FILE | storm URL [OPTIONS]",
+                    .about = about,
+                    .max_words = 1};
+    const char *words[2];
+    size_t nwords;
+    int code = tool_parse(&t, argc, argv, words, &nwords);
+    if (code != TOOL_GO_ON)
+        return code;
+    if (nwords > 0)
+        return tool_misuse(&t, "there is no command '%s'", words[0]);
+    return tool_misuse(&t, "name a command: load, fanout, parse or storm");
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return parse_and_run(&commands[i], argc - 1, argv + 1);
+    return overview(argc, argv);
+}

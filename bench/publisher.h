@@ -1,0 +1,59 @@
+/* The publisher: one thread, one keep-alive connection, an absolute schedule.
+ *
+ * Event k of stream s is due at start + (k + s / streams) / rate, whatever happened before it, and
+ * carries that time. What is due goes out in one request where the server can take it; an event's
+ * time stays its own. A server that refuses (429, 503) is asked again with the same events.
+ *
+ * Threads: one owner; the publisher's own thread; the numbers at the end are read after
+ * publisher_stop(). */
+#ifndef BENCH_PUBLISHER_H
+#define BENCH_PUBLISHER_H
+
+#include "histogram.h"
+#include "http.h"
+
+typedef enum publish_format {
+    PUBLISH_AUTO = 0, /* one event: its data; several: wire format, as libsse's server takes it */
+    PUBLISH_PLAIN,    /* one request for each event */
+    PUBLISH_BATCH,    /* wire format always */
+} publish_format;
+
+typedef struct publisher_options {
+    const http_url *url;
+    const char *const *headers; /* further request headers, or NULL */
+    double rate;                /* events a second for each stream; 0: as fast as it is let */
+    uint32_t streams;
+    uint32_t payload;
+    uint32_t run;
+    uint32_t first;    /* number of the first stream */
+    uint32_t active;   /* publish to the first so many streams only; 0 = all */
+    uint32_t batch;    /* events in a request at most; 0 = 256 */
+    uint32_t pipeline; /* PUBLISH_PLAIN: requests under way at once; 0 = 1 */
+    publish_format format;
+    bool named; /* as in http_target() */
+    bool reserved[3];
+} publisher_options;
+
+typedef struct publisher publisher;
+
+/* Connect and start. Returns NULL when it cannot connect, with errno set. */
+publisher *publisher_start(const publisher_options *options);
+
+/* False once it has given up. */
+bool publisher_works(const publisher *p);
+/* Events that the server has taken so far. */
+uint64_t publisher_sent(const publisher *p);
+
+/* Let it finish the request that is under way, and end the thread. */
+void publisher_stop(publisher *p);
+
+/* After publisher_stop(): events by stream; how late requests went out though the server had
+ * answered the one before; why it gave up, or "". */
+const uint64_t *publisher_published(const publisher *p);
+const histogram *publisher_lateness(const publisher *p);
+const char *publisher_failure(const publisher *p);
+uint64_t publisher_refused(const publisher *p);
+
+void publisher_free(publisher *p);
+
+#endif

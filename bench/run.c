@@ -1,0 +1,224 @@
+/* One measured run, step by step: memory before; the ramp; memory after; publisher and warm-up; the
+ * window, with CPU times read at its ends; then nobody publishes any more, and what is still under
+ * way arrives or counts as lost. */
+#include "run.h"
+
+#include "clock.h"
+#include "tool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND UINT64_C(1000000000)
+#define RAMP_TIMEOUT (120 * SECOND)
+#define DRAIN_PATIENCE (5 * SECOND)
+#define LATE_NS 10000000u /* a publisher that is later than this was held up itself */
+#define BUSY 0.95
+
+uint32_t run_number(void) { return (uint32_t)sse__random(); }
+
+/* ---- progress ---- */
+
+typedef struct progress {
+    const char *what;
+    uint64_t delivered, at_ns;
+    bool on;
+} progress;
+
+static void tell(progress *p, engine *e)
+{
+    uint64_t now = now_ns(), delivered = engine_delivered(e);
+    if (!p->on || now - p->at_ns < SECOND / 4)
+        return;
+    double rate =
+        p->at_ns ? (double)(delivered - p->delivered) * 1e9 / (double)(now - p->at_ns) : 0;
+    fprintf(stderr, "\r\033[K%s: %u subscribers, %.0f deliveries/s", p->what, engine_served(e),
+            rate);
+    fflush(stderr);
+    p->delivered = delivered;
+    p->at_ns = now;
+}
+
+static void tick(engine *e, void *user) { tell(user, e); }
+
+static void clear(const progress *p)
+{
+    if (p->on)
+        fputs("\r\033[K", stderr);
+}
+
+/* Sleep up to `until`, telling; ends early when the publisher has given up. */
+static void pass_time(progress *p, engine *e, const publisher *pub, uint64_t until)
+{
+    uint64_t now;
+    while ((now = now_ns()) < until && (!pub || publisher_works(pub))) {
+        uint64_t soon = now + SECOND / 10;
+        wait_until_ns(soon < until ? soon : until);
+        tell(p, e);
+    }
+}
+
+/* ---- the parts ---- */
+
+static int failed(result *r, const char *what, const char *detail)
+{
+    snprintf(r->failure, sizeof r->failure, "%s: %s", what, detail);
+    return TOOL_UNAVAILABLE;
+}
+
+static int ramp(const run_options *o, engine *e, progress *p, result *r)
+{
+    uint64_t cpu = proc_cpu_ns(&o->server), rss = proc_rss_bytes(&o->server), began = now_ns();
+    uint32_t wanted = o->engine.subscribers;
+    p->what = "connecting";
+    r->subscribers = engine_wait_served(e, RAMP_TIMEOUT, tick, p);
+    double seconds = (double)(now_ns() - began) / 1e9;
+    r->connects_per_s = (double)r->subscribers / seconds;
+    if (r->subscribers < wanted) {
+        char why[200];
+        const char *reason = engine_failure(e);
+        snprintf(why, sizeof why, "%s", *reason ? reason : "no answer in time");
+        snprintf(r->failure, sizeof r->failure, "%u of %u subscribers were not served: %.120s",
+                 wanted - r->subscribers, wanted, why);
+        return TOOL_UNAVAILABLE;
+    }
+    wait_until_ns(now_ns() + (uint64_t)o->settle_ms * 1000000u);
+    if (o->server.n > 0 && wanted > 0) {
+        r->server_us_per_connect = (double)(proc_cpu_ns(&o->server) - cpu) / 1e3 / (double)wanted;
+        if (o->memory)
+            r->bytes_per_subscriber =
+                ((double)proc_rss_bytes(&o->server) - (double)rss) / (double)wanted;
+    }
+    return TOOL_GO_ON;
+}
+
+typedef struct window {
+    uint64_t server_cpu, own_cpu, sent;
+    double seconds;
+} window;
+
+static window measure(const run_options *o, engine *e, const publisher *pub, progress *p)
+{
+    uint64_t from = now_ns() + 5000000u, to = from + (uint64_t)o->duration_ms * 1000000u;
+    p->what = "measuring";
+    engine_window(e, from, to);
+    wait_until_ns(from);
+    engine_window_begins(e);
+    uint64_t cpu = proc_cpu_ns(&o->server), own = own_cpu_ns();
+    uint64_t sent = pub ? publisher_sent(pub) : 0;
+    pass_time(p, e, pub, to);
+    window w = {.server_cpu = proc_cpu_ns(&o->server) - cpu,
+                .own_cpu = own_cpu_ns() - own,
+                .sent = (pub ? publisher_sent(pub) : 0) - sent,
+                .seconds = (double)(now_ns() - from) / 1e9};
+    engine_window_ends(e);
+    return w;
+}
+
+static void note_bottlenecks(const run_options *o, const window *w, const engine_totals *totals,
+                             const publisher *pub, result *r)
+{
+    double cores = o->one_core ? 1 : usable_cores();
+    double own = (double)w->own_cpu / 1e9 / w->seconds;
+    if (totals->busiest >= BUSY)
+        result_note(r, "the client was the bottleneck: a load thread used %.0f %% of the window",
+                    totals->busiest * 100);
+    else if (own >= BUSY * cores)
+        result_note(r, "the client was the bottleneck: it used %.0f %% of its core%s",
+                    own / cores * 100, cores > 1 ? "s" : "");
+    if (!pub || o->publisher.rate <= 0)
+        return;
+    uint64_t late = histogram_quantile(publisher_lateness(pub), 0.99);
+    if (late > LATE_NS)
+        result_note(r, "the publisher was behind its schedule: p99 %.1f ms", (double)late / 1e6);
+}
+
+static void take_totals(const run_options *o, const window *w, const engine_totals *t, result *r)
+{
+    r->seconds = w->seconds;
+    r->deliveries_per_s = (double)t->in_window / w->seconds;
+    r->mb_per_s = (double)t->bytes_in_window / 1e6 / w->seconds;
+    memcpy(r->slots, t->slots, sizeof r->slots);
+    r->disconnected = (double)t->disconnected;
+    if (o->server.n > 0) {
+        r->server_cpu = (double)w->server_cpu / 1e9 / w->seconds;
+        if (t->in_window > 0)
+            r->server_us_per_delivery = (double)w->server_cpu / 1e3 / (double)t->in_window;
+    }
+    if (t->tally.gaps > 0)
+        result_note(r, "%llu events of type gap: the server says that it lost something",
+                    (unsigned long long)t->tally.gaps);
+}
+
+static void take_numbers(const engine_totals *t, const publisher *pub, const window *w, result *r)
+{
+    r->events_per_s = (double)w->sent / w->seconds;
+    r->published = publisher_sent(pub);
+    r->lost = (double)t->tally.lost + (double)t->missing;
+    r->duplicated = (double)t->tally.duplicated;
+    r->misordered = (double)t->tally.misordered;
+    r->misdelivered = (double)t->tally.misdelivered;
+    r->latency = t->tally.latency;
+    result_quantiles(r);
+    if (publisher_refused(pub) > 0)
+        result_note(r, "the server held the publisher back %llu times",
+                    (unsigned long long)publisher_refused(pub));
+}
+
+/* Ramp, memory and nothing else. */
+static int finish_connect(engine *e, engine_totals *t, result *r)
+{
+    engine_stop(e, t);
+    r->disconnected = (double)t->disconnected;
+    r->latency = t->connects;
+    result_quantiles(r);
+    return TOOL_GO_ON;
+}
+
+static int publish_and_measure(const run_options *o, engine *e, engine_totals *t, progress *p,
+                               result *r)
+{
+    publisher *pub = NULL;
+    if (o->publisher.url && !(pub = publisher_start(&o->publisher)))
+        return failed(r, "the publisher cannot connect", strerror(errno));
+    p->what = "warming up";
+    pass_time(p, e, pub, now_ns() + (uint64_t)o->warmup_ms * 1000000u);
+    window w = measure(o, e, pub, p);
+    p->what = "draining";
+    if (pub) {
+        publisher_stop(pub);
+        engine_drain(e, publisher_published(pub), DRAIN_PATIENCE);
+    }
+    engine_stop(e, t);
+    take_totals(o, &w, t, r);
+    if (pub)
+        take_numbers(t, pub, &w, r);
+    note_bottlenecks(o, &w, t, pub, r);
+    int code = TOOL_GO_ON;
+    if (pub && !publisher_works(pub))
+        code = failed(r, "the publisher gave up", publisher_failure(pub));
+    publisher_free(pub);
+    return code;
+}
+
+int run_measure(const run_options *o, result *r)
+{
+    progress p = {.on = o->tell_progress && isatty(STDERR_FILENO)};
+    engine_totals *totals = tool_must(calloc(1, sizeof *totals));
+    engine *e = engine_start(&o->engine);
+    int code = ramp(o, e, &p, r);
+    if (!o->connect_only)
+        r->connects_per_s = r->server_us_per_connect = -1; /* the ramp was not the point */
+    if (code != TOOL_GO_ON)
+        engine_stop(e, totals);
+    else if (o->connect_only)
+        code = finish_connect(e, totals, r);
+    else
+        code = publish_and_measure(o, e, totals, &p, r);
+    clear(&p);
+    engine_free(e);
+    free(totals);
+    return code;
+}

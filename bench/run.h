@@ -1,0 +1,30 @@
+/* One measured run: subscribers on a server, a publisher or none, a window in which the clock
+ * counts. One thread calls; the engine and the publisher have their own. */
+#ifndef BENCH_RUN_H
+#define BENCH_RUN_H
+
+#include "engine.h"
+#include "procstat.h"
+#include "publisher.h"
+#include "result.h"
+
+typedef struct run_options {
+    engine_options engine;
+    publisher_options publisher; /* url NULL: nobody publishes */
+    proc_group server;           /* n 0: unknown */
+    uint32_t duration_ms, warmup_ms;
+    uint32_t settle_ms; /* after the last connect */
+    bool memory;        /* resident bytes are of interest */
+    bool connect_only;  /* the window is the ramp */
+    bool tell_progress;
+    bool one_core; /* this program is pinned to one */
+    bool reserved[4];
+} run_options;
+
+/* Returns TOOL_GO_ON; TOOL_UNAVAILABLE after a message in r->failure. */
+int run_measure(const run_options *options, result *r);
+
+/* A number that differs from run to run. */
+uint32_t run_number(void);
+
+#endif

@@ -1,0 +1,111 @@
+/* `storm`: all subscribers leave, and come back at once; how long until all are served again. */
+#include "bench.h"
+#include "run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND UINT64_C(1000000000)
+#define TIMEOUT (60 * SECOND)
+#define FD_RESERVE 64
+
+typedef struct storm {
+    engine *engine;
+    proc_group server;
+    uint32_t subscribers;
+    uint32_t waves;
+    double longest_s, sum_s;
+    uint64_t cpu_ns;
+} storm;
+
+static int wave(const bench *b, storm *s, uint32_t number)
+{
+    uint64_t cpu = proc_cpu_ns(&s->server), began = now_ns();
+    if (number > 0)
+        engine_reconnect(s->engine);
+    uint32_t served = engine_wait_served(s->engine, TIMEOUT, NULL, NULL);
+    double seconds = (double)(now_ns() - began) / 1e9;
+    if (served < s->subscribers) {
+        tool_say(b->tool, "wave %u: %u of %u were not served: %s", number, s->subscribers - served,
+                 s->subscribers, engine_failure(s->engine));
+        return TOOL_UNAVAILABLE;
+    }
+    printf("%s %u: all %u served after %.3f s, %.0f/s\n", number ? "wave" : "first connect", number,
+           served, seconds, served / seconds);
+    fflush(stdout);
+    if (number == 0)
+        return TOOL_GO_ON;
+    s->cpu_ns += proc_cpu_ns(&s->server) - cpu;
+    s->sum_s += seconds;
+    if (seconds > s->longest_s)
+        s->longest_s = seconds;
+    return TOOL_GO_ON;
+}
+
+static void report(bench *b, const storm *s, const engine_totals *totals)
+{
+    char what[160];
+    snprintf(what, sizeof what,
+             "%u subscribers leave and come back, %u times; latency is from connect to the answer",
+             s->subscribers, s->waves);
+    scenario_result *scenario = results_scenario(&b->all, "storm", what);
+    result *r = results_server(scenario, "target");
+    double all = (double)s->subscribers * s->waves;
+    r->subscribers = s->subscribers;
+    r->seconds = s->sum_s;
+    r->connects_per_s = all / s->sum_s;
+    r->disconnected = (double)totals->disconnected;
+    r->latency = totals->connects;
+    result_quantiles(r);
+    if (s->server.n > 0)
+        r->server_us_per_connect = (double)s->cpu_ns / 1e3 / all;
+    result_note(r, "all served again after %.3f s on average, %.3f s at the longest",
+                s->sum_s / s->waves, s->longest_s);
+    results_print(scenario, stdout);
+}
+
+static int run_storm(bench *b, storm *s, const engine_options *options)
+{
+    engine_totals *totals = tool_must(calloc(1, sizeof *totals));
+    int code = TOOL_GO_ON;
+    s->engine = engine_start(options);
+    for (uint32_t i = 0; i <= s->waves && code == TOOL_GO_ON; i++)
+        code = wave(b, s, i);
+    engine_stop(s->engine, totals);
+    if (code == TOOL_GO_ON) {
+        report(b, s, totals);
+        code = TOOL_DONE;
+    }
+    engine_free(s->engine);
+    free(totals);
+    return code;
+}
+
+int bench_storm(bench *b)
+{
+    const bench_options *o = b->options;
+    http_url url;
+    const char *wrong = http_url_parse(&url, b->word);
+    if (wrong)
+        return tool_misuse(b->tool, "%s: %s", b->word, wrong);
+    storm s = {.subscribers = o->subscribers ? o->subscribers : 100,
+               .waves = o->waves ? o->waves : 5};
+    if (o->server_pid && !proc_group_find(&s.server, (pid_t)o->server_pid))
+        return tool_misuse(b->tool, "option '--server-pid': there is no process %u", o->server_pid);
+    uint64_t limit = raise_fd_limit((uint64_t)s.subscribers + FD_RESERVE);
+    if (limit < (uint64_t)s.subscribers + FD_RESERVE) {
+        s.subscribers = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
+        tool_say(b->tool, "%u subscribers only: the limit is %llu descriptors (ulimit -n)",
+                 s.subscribers, (unsigned long long)limit);
+    }
+    if (o->pin)
+        pin_to_core(1);
+    engine_options options = {.url = &url,
+                              .headers = o->headers.items,
+                              .subscribers = s.subscribers,
+                              .streams = o->streams ? o->streams : 1,
+                              .threads = o->threads,
+                              .in_flight = o->in_flight,
+                              .named = o->streams > 0};
+    return run_storm(b, &s, &options);
+}
