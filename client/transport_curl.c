@@ -47,6 +47,7 @@ struct sse__transport {
     bool judged;        /* on_response has been called */
     bool sent;          /* a request has gone out */
     bool answered;      /* its answer has begun */
+    bool complete;      /* the empty line after the headers has come */
     bool headers_ended; /* of an answer that waits to be judged */
     char errbuf[CURL_ERROR_SIZE];
     char message[CURL_ERROR_SIZE + 64];
@@ -157,7 +158,7 @@ static int on_prereq(void *user, char *ip, char *local_ip, int port, int local_p
     (void)ip, (void)local_ip, (void)port, (void)local_port;
     sse__transport *t = user;
     t->sent = true;
-    t->answered = t->headers_ended = false;
+    t->answered = t->complete = t->headers_ended = false;
     t->deadline_ms = in_ms(t->config->response_timeout_ms);
     return CURL_PREREQFUNC_OK;
 }
@@ -215,6 +216,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     if (t->judged || !blank)
         return n;
     int status = status_of(t);
+    t->complete = status >= 200;
     if (status >= 200 && status < 300)
         judge(t);
     else
@@ -508,8 +510,13 @@ static sse_err drive(sse__transport *t, CURLcode *code)
     }
 }
 
+/* curl takes a connection that ends inside the headers for an answer without a body. */
 static sse_err conclude(sse__transport *t, CURLcode *code)
 {
+    if (*code == CURLE_OK && !t->complete) {
+        snprintf(t->message, sizeof t->message, "the connection ended inside the answer's headers");
+        return SSE_ENETWORK;
+    }
     if (*code == CURLE_OK && !t->judged)
         judge(t);
     if (t->verdict == SSE_OK)
@@ -531,7 +538,7 @@ static sse_err transfer(sse__transport *t, CURLcode *code)
 void sse__transport_perform(sse__transport *t, const sse__request *request, sse__result *result)
 {
     t->verdict = SSE_OK;
-    t->judged = t->sent = t->answered = t->headers_ended = false;
+    t->judged = t->sent = t->answered = t->complete = t->headers_ended = false;
     t->deadline_ms = NEVER; /* until the request is sent curl's connect timeout counts */
     t->errbuf[0] = t->message[0] = '\0';
     CURLcode code = set_up(t, request);
