@@ -91,8 +91,11 @@ Test(server_history, none)
 Test(server_history, events_by_default)
 {
     hub h = hub_start(ARGS("--stream=s"));
+    http_conn *live = follow(&h, "s", NULL, NULL);
     publish_numbers(&h, "s", 0, 1500);
-    wait_number(&h, "s", "history", 1024);
+    expect_numbers(live, 0, 1500);
+    http_close(live);
+    cr_assert_eq(stream_number(&h, "s", "history"), 1024u);
     http_conn *c = follow(&h, "s", NULL, NULL);
     expect_numbers(c, 1500 - 1024, 1024);
     http_close(c);
