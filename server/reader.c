@@ -171,8 +171,10 @@ static ptrdiff_t read_idle(sse__sub *sub, char *buf, size_t max, sse_leave_reaso
         if (n > 0)
             return (ptrdiff_t)n;
     }
-    if (ending != 0)
+    if (ending != 0) {
+        sub->said_end = true;
         return SSE__READ_END;
+    }
     if (atomic_exchange(&sub->heartbeat, false) && max >= sizeof heartbeat - 1) {
         memcpy(buf, heartbeat, sizeof heartbeat - 1);
         return (ptrdiff_t)sizeof heartbeat - 1;

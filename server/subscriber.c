@@ -285,7 +285,8 @@ static sse_leave_reason leave_locked(sse__sub *sub)
     st->nsubs--;
     if (sub->leave == 0) /* set, so that nobody touches the descriptor from now on */
         sub->leave = st->ended ? st->end_reason : SSE_LEFT_GONE;
-    return sub->leave;
+    /* A client that was told of the end and closed first has not left by itself. */
+    return sub->said_end ? st->end_reason : sub->leave;
 }
 
 void sse__sub_finish(sse__sub *sub)

@@ -42,6 +42,7 @@ typedef struct sse__sub {
     sse__frame *current; /* reader only: partly written, one reference */
     uint32_t offset;     /* reader only: bytes of current already written */
     bool said_retry;     /* reader only: the farewell's retry was written */
+    bool said_end;       /* connection's thread only: the end of the stream was told */
     bool announced;      /* connection's thread only: on_subscribe was called */
 
     struct sse__sub *prev_in_slot, *next_in_slot; /* loop's thread only: heartbeat wheel */
