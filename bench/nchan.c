@@ -131,7 +131,9 @@ bool nchan_start(server *s, const server_needs *needs, char why[200])
     s->pipeline = 16;
     server_urls(s, port, "/sub/{}", "/pub/{}");
     for (int i = 0; i < 500 && s->pid > 0; i++) {
-        if (answers(&s->subscribe))
+        /* Its worker is there once the master has a child; only then is its CPU counted. */
+        proc_group group;
+        if (answers(&s->subscribe) && proc_group_find(&group, s->pid) && group.n > 1)
             return true;
         wait_until_ns(now_ns() + 10000000u);
     }

@@ -16,6 +16,7 @@
 #define DRAIN_PATIENCE (5 * SECOND)
 #define LATE_NS 10000000u /* a publisher that is later than this was held up itself */
 #define BUSY 0.95
+#define OTHERS 0.05
 
 uint32_t run_number(void) { return (uint32_t)sse__random(); }
 
@@ -96,6 +97,7 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
 
 typedef struct window {
     uint64_t server_cpu, own_cpu, sent;
+    uint64_t core_cpu[2]; /* what all processes had of the server's core and of ours */
     double seconds;
 } window;
 
@@ -107,14 +109,25 @@ static window measure(const run_options *o, engine *e, const publisher *pub, pro
     wait_until_ns(from);
     engine_window_begins(e);
     uint64_t cpu = proc_cpu_ns(&o->server), own = own_cpu_ns();
+    uint64_t cores[2] = {core_busy_ns(0), core_busy_ns(1)};
     uint64_t sent = pub ? publisher_sent(pub) : 0;
     pass_time(p, e, pub, to);
     window w = {.server_cpu = proc_cpu_ns(&o->server) - cpu,
                 .own_cpu = own_cpu_ns() - own,
+                .core_cpu = {core_busy_ns(0) - cores[0], core_busy_ns(1) - cores[1]},
                 .sent = (pub ? publisher_sent(pub) : 0) - sent,
                 .seconds = (double)(now_ns() - from) / 1e9};
     engine_window_ends(e);
     return w;
+}
+
+/* Both cores are bound; whoever else runs there disturbs the measurement. */
+static void note_others(result *r, const char *whose, uint64_t all, uint64_t known, double seconds)
+{
+    double others = ((double)all - (double)known) / 1e9 / seconds;
+    if (others > OTHERS)
+        result_note(r, "other programs used %.0f %% of %s core: the numbers are disturbed",
+                    others * 100, whose);
 }
 
 static void note_bottlenecks(const run_options *o, const window *w, const engine_totals *totals,
@@ -128,18 +141,30 @@ static void note_bottlenecks(const run_options *o, const window *w, const engine
     else if (own >= BUSY * cores)
         result_note(r, "the client was the bottleneck: it used %.0f %% of its core%s",
                     own / cores * 100, cores > 1 ? "s" : "");
+    if (o->one_core) {
+        note_others(r, "the server's", w->core_cpu[0], w->server_cpu, w->seconds);
+        note_others(r, "the client's", w->core_cpu[1], w->own_cpu, w->seconds);
+    }
     if (!pub || o->publisher.rate <= 0)
         return;
     uint64_t late = histogram_quantile(publisher_lateness(pub), 0.99);
     if (late > LATE_NS)
-        result_note(r, "the publisher was behind its schedule: p99 %.1f ms", (double)late / 1e6);
+        result_note(r, "the publisher was behind its schedule by its own fault: p99 %.1f ms",
+                    (double)late / 1e6);
+    uint32_t active = o->publisher.active ? o->publisher.active : o->publisher.streams;
+    double wanted = o->publisher.rate * active;
+    if (r->events_per_s < 0.98 * wanted - 1)
+        result_note(r, "the server did not keep up: it took %.0f of %.0f events/s", r->events_per_s,
+                    wanted);
 }
 
 static void take_totals(const run_options *o, const window *w, const engine_totals *t, result *r)
 {
-    r->seconds = w->seconds;
-    r->deliveries_per_s = (double)t->in_window / w->seconds;
-    r->mb_per_s = (double)t->bytes_in_window / 1e6 / w->seconds;
+    double seconds = (double)o->duration_ms / 1e3; /* CPU times are of a little more */
+    r->seconds = seconds;
+    r->client_cpu = (double)w->own_cpu / 1e9 / w->seconds;
+    r->deliveries_per_s = (double)t->in_window / seconds;
+    r->mb_per_s = (double)t->bytes_in_window / 1e6 / seconds;
     memcpy(r->slots, t->slots, sizeof r->slots);
     r->disconnected = (double)t->disconnected;
     if (o->server.n > 0) {
@@ -165,6 +190,32 @@ static void take_numbers(const engine_totals *t, const publisher *pub, const win
     if (publisher_refused(pub) > 0)
         result_note(r, "the server held the publisher back %llu times",
                     (unsigned long long)publisher_refused(pub));
+}
+
+/* What publishing alone costs the server: the same schedule once more, on streams that nobody has
+ * subscribed to, while all the subscribers stay. */
+static int measure_publishing(const run_options *o, const window *w, const engine_totals *t,
+                              result *r)
+{
+    publisher_options options = o->publisher;
+    options.first = options.streams;
+    publisher *pub = publisher_start(&options);
+    if (!pub)
+        return failed(r, "the publisher cannot connect", strerror(errno));
+    wait_until_ns(now_ns() + SECOND / 2);
+    uint64_t cpu = proc_cpu_ns(&o->server), sent = publisher_sent(pub);
+    wait_until_ns(now_ns() + 2 * SECOND);
+    cpu = proc_cpu_ns(&o->server) - cpu;
+    sent = publisher_sent(pub) - sent;
+    publisher_stop(pub);
+    if (sent > 0 && t->in_window > 0) {
+        double each = (double)cpu / (double)sent;
+        double rest = (double)w->server_cpu - each * (double)w->sent;
+        r->server_us_per_publish = each / 1e3;
+        r->fanout_us_per_delivery = (rest > 0 ? rest : 0) / 1e3 / (double)t->in_window;
+    }
+    publisher_free(pub);
+    return TOOL_GO_ON;
 }
 
 /* Ramp, memory and nothing else. */
@@ -199,7 +250,10 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
     int code = TOOL_GO_ON;
     if (pub && !publisher_works(pub))
         code = failed(r, "the publisher gave up", publisher_failure(pub));
+    bool paced = pub && o->publisher.rate > 0;
     publisher_free(pub);
+    if (code == TOOL_GO_ON && paced && o->publish_alone)
+        code = measure_publishing(o, &w, t, r);
     return code;
 }
 

@@ -16,9 +16,10 @@ typedef struct run_options {
     uint32_t settle_ms; /* after the last connect */
     bool memory;        /* resident bytes are of interest */
     bool connect_only;  /* the window is the ramp */
+    bool publish_alone; /* measure what publishing costs too */
     bool tell_progress;
     bool one_core; /* this program is pinned to one */
-    bool reserved[4];
+    bool reserved[3];
 } run_options;
 
 /* Returns TOOL_GO_ON; TOOL_UNAVAILABLE after a message in r->failure. */
