@@ -123,6 +123,10 @@ static int saw_event(void *user, const sse_event *event)
 {
     struct seen *seen = user;
     seen->events += event->data.len > 0;
+    /* Nothing that was left in a chunk which is gone. */
+    const sse_str parts[] = {event->id, event->type, event->data, event->comment};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        cr_assert(parts[i].len == 0 || !memchr(parts[i].ptr, '#', parts[i].len));
     return 0;
 }
 
@@ -156,11 +160,16 @@ static sse_err parse(void)
     }
     for (size_t at = 0; at < sizeof stream - 1; at += step) {
         size_t left = sizeof stream - 1 - at;
-        cr_assert_eq(sse_parser_feed(p, stream + at, left < step ? left : step), SSE_OK);
+        char chunk[sizeof stream];
+        size_t n = left < step ? left : step;
+        memcpy(chunk, stream + at, n);
+        cr_assert_eq(sse_parser_feed(p, chunk, n), SSE_OK);
+        memset(chunk, '#', sizeof chunk);
     }
     cr_assert_eq(seen.events + seen.lost, 4, "%zu arrived, %zu lost", seen.events, seen.lost);
     alloc_fail_disarm();
     size_t before = seen.events;
+    cr_assert(seen.lost > 0 || sse_parser_last_event_id(p).len == 3);
     cr_assert_eq(sse_parser_feed(p, numbers, sizeof numbers - 1), SSE_OK);
     cr_assert_eq(seen.events, before + 1);
     sse_parser_free(p);

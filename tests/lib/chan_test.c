@@ -2,6 +2,7 @@
  *
  * A test that wants a thread to be waiting looks at the thread's state in /proc; should that never
  * say so, the test goes on, and its outcome is the same. */
+#include "chan.h"
 #include "clock.h"
 #include "wait.h"
 
@@ -422,6 +423,57 @@ Test(chan, poll_is_woken_by_a_message_and_by_close)
     sse__thread_join(&w.thread);
     cr_assert_not(readable(fd));
     sse_chan_unref(w.chan);
+}
+
+/* A send that can be called off, as the client does when a subscription ends. */
+static atomic_bool called_off;
+
+static void *send_unless(void *arg)
+{
+    struct waiting *w = arg;
+    sse_msg *msg = make(w->number);
+    w->tid = gettid();
+    w->err = sse__chan_send_unless(w->chan, msg, &called_off);
+    sse_msg_unref(msg);
+    return NULL;
+}
+
+Test(chan, a_send_that_is_called_off_sends_only_without_waiting)
+{
+    sse_chan *chan = new_chan(1, SSE_FULL_BLOCK);
+    sse_msg *msg = make(1);
+    called_off = true;
+    cr_assert_eq(sse__chan_send_unless(chan, msg, &called_off), SSE_OK);
+    cr_assert_eq(sse__chan_send_unless(chan, msg, &called_off), SSE_ECANCELED);
+    cr_assert_eq(sse_chan_len(chan), 1);
+    sse_chan_close(chan, SSE_OK);
+    cr_assert_eq(sse__chan_send_unless(chan, msg, &called_off), SSE_ECLOSED);
+    sse_msg_unref(msg);
+    sse_chan_unref(chan);
+}
+
+Test(chan, waiting_sends_are_called_off_and_the_others_go_on)
+{
+    struct waiting off[WAITERS], on[WAITERS];
+    sse_chan *chan = new_chan(1, SSE_FULL_BLOCK);
+    sse_msg *msg;
+    cr_assert_eq(send_number(chan, 1, false), SSE_OK);
+    start_waiters(off, chan, send_unless);
+    start_waiters(on, chan, send);
+    called_off = true;
+    sse__chan_wake_senders(chan);
+    join_waiters(off);
+    for (int i = 0; i < WAITERS; i++)
+        cr_assert_eq(off[i].err, SSE_ECANCELED);
+    expect_number(chan, 1);
+    for (int i = 0; i < WAITERS; i++) {
+        cr_assert_eq(sse_chan_recv_timeout(chan, PATIENCE_MS, &msg), SSE_OK);
+        sse_msg_unref(msg);
+    }
+    join_waiters(on);
+    for (int i = 0; i < WAITERS; i++)
+        cr_assert_eq(on[i].err, SSE_OK);
+    sse_chan_unref(chan);
 }
 
 /* Many producers and consumers: every message once, and each producer's in order at every consumer.

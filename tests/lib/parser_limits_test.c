@@ -256,6 +256,13 @@ Test(limits, line_16_memory_is_bounded)
     cr_expect_lt(peak_of(max, "", piece, 100000), max + constant);
     cr_expect_lt(peak_of(max, "", "data:aaaaaaaaaaaaaaaaaaa\n", 100000), max + constant);
     cr_expect_lt(peak_of(max, "data:", "\xff", 2000000), max + constant);
+
+    struct text half = {0}; /* much data, then a line without end */
+    add(&half, "data:");
+    add_many(&half, 'a', max * 9 / 10);
+    add_bytes(&half, "\ndata:", sizeof "\ndata:");
+    cr_expect_lt(peak_of(max, half.ptr, piece, 100000), max + constant);
+    free(half.ptr);
 }
 
 /* Blocks that use each buffer to the full, one after the other. */
