@@ -82,7 +82,7 @@ struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub)
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, shard, MHD_OPTION_NOTIFY_CONNECTION,
                             on_connection, shard, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                             (size_t)hub->options.connection_memory,
                             MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)1024, MHD_OPTION_END);
 }
