@@ -200,11 +200,13 @@ sse_err sse_server_clear_history(sse_server *server, const char *name)
     return SSE_OK;
 }
 
+/* Nobody but the table and the worker may know the stream: who has just looked it up (which takes
+ * hub.mu, and that is held here) must not find it closed. */
 static bool is_idle(sse__stream *st, uint64_t now_ms, uint64_t idle_ms)
 {
     sse__mutex_lock(&st->inbox_mu);
     bool idle = st->config.automatic && st->inbox.count == 0 && st->taken_count == 0 &&
-                now_ms - st->active_ms >= idle_ms;
+                atomic_load(&st->refs) == 1u + st->worker && now_ms - st->active_ms >= idle_ms;
     sse__mutex_lock(&st->mu);
     idle = idle && st->nsubs == 0;
     sse__mutex_unlock(&st->mu);
