@@ -6,6 +6,10 @@
 #include "alloc_fail.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +20,21 @@ enum { MOST = 500 };
 
 static sse_server *server;
 static uint16_t port;
+
+/* Threads that cannot be started: the linker sends all calls here. */
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *arg);
+static atomic_int threads_left = INT_MAX;
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *arg)
+{
+    if (threads_left-- <= 0)
+        return EAGAIN;
+    return __real_pthread_create(thread, attr, run, arg);
+}
 
 static void start(const sse_stream_options *stream)
 {
@@ -361,6 +380,70 @@ Test(alloc, a_time_without_memory_is_a_gap)
     cr_assert_gt(missed, 0);
     cr_assert_eq(received + missed, accepted);
     expect_nothing_but(server, c, "s", "end");
+    http_close(c);
+    sse_server_free(server);
+}
+
+/* A subscriber that cannot even be told of a loss is ended: it would not notice otherwise. */
+Test(alloc, a_loss_that_cannot_be_told_ends_the_connection)
+{
+    start(NULL);
+    http_conn *c = join(port, "s");
+    say(server, "s", "0");
+    expect_data(c, "0");
+    http_block block;
+    sse_event event = {.data = sse_cstr("x")};
+    sse_msg *warm;
+    cr_assert_eq(sse_msg_new(&event, NULL, &warm), SSE_OK);
+    sse_msg_unref(warm);
+    bool published = false;
+    for (size_t i = 1; i < 5 && totals(server).left[SSE_LEFT_ERROR] == 0; i++) {
+        alloc_fail_from(i);
+        published |= sse_server_publish(server, "s", &event) == SSE_OK;
+        if (published)
+            wait_left(server, SSE_LEFT_ERROR, 1);
+        (void)alloc_fail_disarm();
+    }
+    cr_assert(published);
+    cr_assert_eq(http_next_event(c, &block, LONG), HTTP_BROKEN);
+    http_close(c);
+    check_usable();
+    sse_server_free(server);
+}
+
+Test(threads, none_for_the_server)
+{
+    int fds = wait_count_fds(0);
+    sse_server_options options = fixture_options();
+    options.threads = 4;
+    for (int n = 0; n <= 5; n++) {
+        threads_left = n;
+        sse_err err = sse_server_new(&options, &server);
+        cr_assert_eq(err, n > 0 ? SSE_OK : SSE_ENOMEM);
+        if (err == SSE_OK) {
+            err = sse_server_listen(server, "127.0.0.1:0", NULL, 0);
+            cr_assert_eq(err, n == 5 ? SSE_OK : SSE_ENOMEM, "%d: %s", n, sse_strerror(err));
+            threads_left = INT_MAX;
+            cr_assert_eq(sse_server_listen(server, "127.0.0.1:0", NULL, 0), SSE_OK);
+            sse_server_free(server);
+        }
+        cr_assert_eq(wait_count_fds(0), fds);
+    }
+}
+
+Test(threads, none_for_a_worker)
+{
+    start(NULL);
+    http_conn *c = join(port, "s");
+    sse_event event = {.data = sse_cstr("x")};
+    threads_left = 0;
+    cr_assert_eq(sse_server_publish(server, "s", &event), SSE_ENOMEM);
+    cr_assert_eq(sse_server_try_publish(server, "s", &event), SSE_ENOMEM);
+    cr_assert_eq(status_of(port, "POST", "/events?stream=s", NULL, "x"), 503);
+    cr_assert_eq(stats_of(server, "s").published, 0, "nothing was queued");
+    cr_assert_eq(totals(server).workers, 0);
+    threads_left = INT_MAX;
+    expect_nothing_but(server, c, "s", "now");
     http_close(c);
     sse_server_free(server);
 }
