@@ -183,3 +183,30 @@ Test(parser, raw_blocks_that_are_cut_off_are_told)
     check_raw(":c\n", ": \"c\"\nunfinished\n");
     check_raw("data:a\n\n", "block data \"a\"\n");
 }
+
+/* A large id and a small one after it; an unlimited parser. */
+Test(parser, ids_of_all_sizes_in_turn)
+{
+    static const size_t sizes[] = {1, 100000, 2, 70000, 100000, 65536, 0, 65537, 3};
+    sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
+    options.max_event_bytes = SIZE_MAX;
+    sse_parser_callbacks none = {0};
+    sse_parser *p;
+    char *in = malloc(100100);
+    cr_assert(in);
+    for (size_t step = 1000; step <= 200000; step *= 200) {
+        cr_assert_eq(sse_parser_new(&options, &none, NULL, &p), SSE_OK);
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            memcpy(in, "id:", 3);
+            memset(in + 3, 'a' + (int)i, sizes[i]);
+            memcpy(in + 3 + sizes[i], "\n\n", 2);
+            cr_assert_eq(trace_feed(p, (sse_str){in, sizes[i] + 5}, (struct cut){CUT_EVERY, step}),
+                         SSE_OK);
+            sse_str id = sse_parser_last_event_id(p);
+            cr_assert_eq(id.len, sizes[i]);
+            cr_assert_eq(memcmp(id.ptr, in + 3, id.len), 0);
+        }
+        sse_parser_free(p);
+    }
+    free(in);
+}
