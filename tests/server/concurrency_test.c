@@ -204,8 +204,9 @@ Test(concurrency, strange_peers_disturb_nobody)
         "GET /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
         "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-        "GET /events?stream=none HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: "
-        "x\r\n\r\nGET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n"};
+        ("GET /events?stream=none HTTP/1.1\r\nHost: x\r\n\r\n"
+         "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+         "GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n")};
     for (int round = 0; round < 5; round++)
         for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++) {
             http_conn *whole = http_connect(port), *pieces = http_connect(port);

@@ -2,7 +2,6 @@
 #include "fixture.h"
 
 #include <criterion/criterion.h>
-#include <stdatomic.h>
 #include <stdio.h>
 
 enum { N = 50 };

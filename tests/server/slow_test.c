@@ -3,9 +3,11 @@
 #include "fixture.h"
 
 #include "hub.h"
+#include "subscriber.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -296,125 +298,136 @@ static bool refused(void *arg)
     return sse_server_try_publish(server, "s", &event) == SSE_EFULL;
 }
 
-/* Fill everything there is; it stays full, because nobody reads. */
-static void fill_up(void)
-{
-    uint64_t published;
-    do {
-        cr_assert(wait_until(refused, NULL, LONG));
-        published = stats_of(server, "s").published;
-        (void)wait_readable(-1, 50); /* what still moves shows within this time, or soon after */
-    } while (!refused(NULL) || stats_of(server, "s").published != published);
-    cr_assert_geq(stats_of(server, "s").queued, RING);
-}
-
 /* features: TryPublish; the ring's capacity is what was asked for */
 Test(slow, try_publish_is_refused_when_the_ring_is_full)
 {
     start(SSE_SLOW_BLOCK);
     http_conn *slow = join_slowly();
-    fill_up();
-    sse_stream_stats s = stats_of(server, "s");
-    cr_assert_leq(s.queued, RING + SSE__BATCH);
-    sse_event event = {.data = sse_cstr("x")};
-    cr_assert_eq(sse_server_try_publish(server, "s", &event), SSE_EFULL);
-    cr_assert_eq(stats_of(server, "s").published, s.published, "nothing was queued");
+    cr_assert(wait_until(refused, NULL, LONG));
+    sse_stream_stats before = stats_of(server, "s"), after;
+    cr_assert_leq(before.queued, RING + SSE__BATCH);
+    cr_assert(wait_until(refused, NULL, LONG));
+    after = stats_of(server, "s");
+    cr_assert_geq(after.queued, RING);
+    cr_assert_geq(after.published, before.published);
+    cr_assert_eq(after.dropped + after.gaps + after.slow_closed, 0);
     /* It leaves, and everybody goes on. */
     http_close(slow);
     publisher p;
     start_publisher(&p, 0, EVENTS);
     join_publisher(&p);
-    wait_published(server, "s", s.published + EVENTS);
+    wait_published(server, "s", after.published + EVENTS);
     stop();
 }
 
-static bool all_waiting(void *arg)
-{
-    sse__stream *st = arg;
-    sse__mutex_lock(&st->inbox_mu);
-    bool waiting = st->publishers_waiting == 4;
-    sse__mutex_unlock(&st->inbox_mu);
-    return waiting;
-}
+/* ---- publishers that wait ---- */
 
-/* Publishers that wait are woken by a removal, a close, and by the last slow subscriber's leaving.
- */
-static void wake_waiting_publishers(void (*event)(void), sse_err expected);
+enum { WAITING = 4 };
+
+static http_conn *stuck;
+static sse__stream *stream;
+static atomic_bool enough;
 
 typedef struct waiting {
     sse__thread thread;
     sse_err err;
 } waiting;
 
+static waiting waiters[WAITING];
+
 static void *wait_main(void *arg)
 {
     waiting *w = arg;
-    sse_event event = {.data = sse_cstr("x")};
-    w->err = sse_server_publish(server, "s", &event);
+    sse_event event = {.data = {padding, BYTES}};
+    do
+        w->err = sse_server_publish(server, "s", &event);
+    while (w->err == SSE_OK && !enough);
     return NULL;
 }
 
-static http_conn *stuck;
+/* All publishers wait for the ring, the worker for the subscriber, and that one's socket is full. */
+static bool all_stuck(void *arg)
+{
+    (void)arg;
+    sse__mutex_lock(&stream->inbox_mu);
+    bool is_stuck = stream->publishers_waiting == WAITING;
+    sse__mutex_lock(&stream->mu);
+    is_stuck = is_stuck && stream->laggards == 1;
+    if (is_stuck) {
+        struct pollfd pfd = {.fd = stream->groups->subs->fd, .events = POLLOUT};
+        is_stuck = poll(&pfd, 1, 0) == 0;
+    }
+    sse__mutex_unlock(&stream->mu);
+    sse__mutex_unlock(&stream->inbox_mu);
+    return is_stuck;
+}
 
-static void wake_waiting_publishers(void (*happens)(void), sse_err expected)
+static void get_stuck(void)
 {
     start(SSE_SLOW_BLOCK);
     stuck = join_slowly();
-    fill_up();
-    sse__stream *st;
-    waiting w[4];
-    cr_assert_eq(sse__hub_stream(server, "s", false, &st), SSE_OK);
-    for (int i = 0; i < 4; i++)
-        cr_assert_eq(sse__thread_start(&w[i].thread, "waiting", 0, wait_main, &w[i]), SSE_OK);
-    cr_assert(wait_until(all_waiting, st, LONG));
-    sse__stream_unref(st);
-    happens();
-    for (int i = 0; i < 4; i++) {
-        sse__thread_join(&w[i].thread);
-        cr_assert_eq(w[i].err, expected, "%s", sse_strerror(w[i].err));
-    }
-    stop();
-    http_close(stuck);
+    enough = false;
+    for (int i = 0; i < WAITING; i++)
+        cr_assert_eq(sse__thread_start(&waiters[i].thread, "waiting", 0, wait_main, &waiters[i]),
+                     SSE_OK);
+    cr_assert_eq(sse__hub_stream(server, "s", false, &stream), SSE_OK);
+    cr_assert(wait_until(all_stuck, NULL, LONG));
+    sse__stream_unref(stream);
 }
 
-static void removed(void) { cr_assert_eq(sse_server_remove_stream(server, "s"), SSE_OK); }
-
-static void closed(void) { sse_server_close(server); }
-
-static void left(void)
+static void expect_woken(sse_err expected)
 {
-    http_close(stuck);
-    stuck = NULL;
+    enough = true;
+    for (int i = 0; i < WAITING; i++) {
+        sse__thread_join(&waiters[i].thread);
+        cr_assert_eq(waiters[i].err, expected, "%s", sse_strerror(waiters[i].err));
+    }
 }
 
+/* And the subscriber that blocks the stream is cut off, though nobody stops the server. */
 Test(slow, publishers_that_wait_are_woken_by_a_removal)
 {
-    wake_waiting_publishers(removed, SSE_ENOSTREAM);
-}
-
-Test(slow, publishers_that_wait_are_woken_by_a_close)
-{
-    wake_waiting_publishers(closed, SSE_ECLOSED);
-}
-
-Test(slow, publishers_that_wait_are_woken_when_the_slow_one_leaves)
-{
-    wake_waiting_publishers(left, SSE_OK);
-}
-
-/* A subscriber that blocks its stream is cut off when the stream is removed, too. */
-Test(slow, a_removed_stream_does_not_wait_for_ever)
-{
-    start(SSE_SLOW_BLOCK);
-    stuck = join_slowly();
-    fill_up();
-    removed();
+    get_stuck();
+    cr_assert_eq(sse_server_remove_stream(server, "s"), SSE_OK);
+    expect_woken(SSE_ENOSTREAM);
     wait_left(server, SSE_LEFT_REMOVED, 1);
     http_close(stuck);
     stop();
 }
 
-static sse__stream *stream;
+Test(slow, publishers_that_wait_are_woken_by_a_close)
+{
+    get_stuck();
+    sse_server_close(server);
+    expect_woken(SSE_ECLOSED);
+    wait_left(server, SSE_LEFT_DRAINED, 1);
+    http_close(stuck);
+    stop();
+}
+
+Test(slow, publishers_that_wait_are_woken_when_the_slow_one_leaves)
+{
+    get_stuck();
+    http_close(stuck);
+    expect_woken(SSE_OK);
+    stop();
+}
+
+/* Stopping does not wait longer than it may, also for a stream that is not in the table any more. */
+Test(slow, a_stop_ends_what_blocks)
+{
+    for (int removed = 0; removed < 2; removed++) {
+        get_stuck();
+        if (removed)
+            cr_assert_eq(sse_server_remove_stream(server, "s"), SSE_OK);
+        sse_server_stop(server);
+        expect_woken(removed ? SSE_ENOSTREAM : SSE_ECLOSED);
+        cr_assert_eq(totals(server).subscribers, 0);
+        cr_assert_eq(totals(server).workers, 0);
+        http_close(stuck);
+        stop();
+    }
+}
 
 static size_t memory_of_log(void)
 {
