@@ -8,33 +8,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define METRIC(field, title, decimals, ratio)                                                      \
+#define METRIC(field, title, chart, decimals, ratio)                                               \
     {                                                                                              \
-#field, title, offsetof(result, field), decimals, ratio, { false }                         \
+#field, title, chart, offsetof(result, field), decimals, ratio, { false }                  \
     }
 
 const metric metrics[] = {
-    METRIC(deliveries_per_s, "deliveries/s", 0, true),
-    METRIC(events_per_s, "events/s", 0, true),
-    METRIC(server_us_per_delivery, "server CPU us/delivery", 3, true),
-    METRIC(fanout_us_per_delivery, "  without publishing", 3, true),
-    METRIC(server_us_per_publish, "server CPU us/publish", 2, true),
-    METRIC(server_cpu, "server CPU, cores", 3, true),
-    METRIC(client_cpu, "client CPU, cores", 3, false),
-    METRIC(p50_us, "latency p50, us", 1, true),
-    METRIC(p90_us, "latency p90, us", 1, true),
-    METRIC(p99_us, "latency p99, us", 1, true),
-    METRIC(p999_us, "latency p99.9, us", 1, true),
-    METRIC(max_us, "latency max, us", 1, true),
-    METRIC(connects_per_s, "connects/s", 0, true),
-    METRIC(server_us_per_connect, "server CPU us/connect", 2, true),
-    METRIC(bytes_per_subscriber, "bytes/subscriber", 0, true),
-    METRIC(mb_per_s, "MB/s", 1, true),
-    METRIC(lost, "lost", 0, false),
-    METRIC(duplicated, "duplicated", 0, false),
-    METRIC(misordered, "misordered", 0, false),
-    METRIC(misdelivered, "misdelivered", 0, false),
-    METRIC(disconnected, "disconnected", 0, false),
+    METRIC(deliveries_per_s, "deliveries/s", "deliveries per second", 0, true),
+    METRIC(events_per_s, "events/s", NULL, 0, true),
+    METRIC(server_us_per_delivery, "server CPU us/delivery", "server CPU per delivery", 3, true),
+    METRIC(fanout_us_per_delivery, "  without publishing", "the same without publishing", 3, true),
+    METRIC(server_us_per_publish, "server CPU us/publish", NULL, 2, true),
+    METRIC(server_cpu, "server CPU, cores", NULL, 3, true),
+    METRIC(client_cpu, "client CPU, cores", NULL, 3, false),
+    METRIC(p50_us, "latency p50, us", "latency p50", 1, true),
+    METRIC(p90_us, "latency p90, us", NULL, 1, true),
+    METRIC(p99_us, "latency p99, us", "latency p99", 1, true),
+    METRIC(p999_us, "latency p99.9, us", NULL, 1, true),
+    METRIC(max_us, "latency max, us", NULL, 1, true),
+    METRIC(connects_per_s, "connects/s", "connects per second", 0, true),
+    METRIC(server_us_per_connect, "server CPU us/connect", "server CPU per connect", 2, true),
+    METRIC(bytes_per_subscriber, "bytes/subscriber", "resident bytes per subscriber", 0, true),
+    METRIC(mb_per_s, "MB/s", "MB per second", 1, true),
+    METRIC(lost, "lost", NULL, 0, false),
+    METRIC(duplicated, "duplicated", NULL, 0, false),
+    METRIC(misordered, "misordered", NULL, 0, false),
+    METRIC(misdelivered, "misdelivered", NULL, 0, false),
+    METRIC(disconnected, "disconnected", NULL, 0, false),
 };
 const size_t nmetrics = sizeof metrics / sizeof metrics[0];
 

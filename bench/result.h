@@ -74,6 +74,7 @@ bool results_write_report(const results *all, const char *path);
 typedef struct metric {
     const char *key;   /* of the JSON */
     const char *title; /* of the table */
+    const char *chart; /* of its bars on the page, NULL: none */
     size_t offset;     /* of a double in result */
     int decimals;
     bool ratio; /* a multiple of the baseline makes sense */

@@ -122,12 +122,16 @@ static window measure(const run_options *o, engine *e, const publisher *pub, pro
 }
 
 /* Both cores are bound; whoever else runs there disturbs the measurement. */
-static void note_others(result *r, const char *whose, uint64_t all, uint64_t known, double seconds)
+static void note_others(const window *w, result *r)
 {
-    double others = ((double)all - (double)known) / 1e9 / seconds;
-    if (others > OTHERS)
-        result_note(r, "other programs used %.0f %% of %s core: the numbers are disturbed",
-                    others * 100, whose);
+    double wall = w->seconds * 1e9;
+    double server = ((double)w->core_cpu[0] - (double)w->server_cpu) / wall;
+    double client = ((double)w->core_cpu[1] - (double)w->own_cpu) / wall;
+    if (server > OTHERS || client > OTHERS)
+        result_note(r,
+                    "disturbed: other programs used %.0f %% of the server's core and %.0f %% of "
+                    "the client's",
+                    server > 0 ? server * 100 : 0, client > 0 ? client * 100 : 0);
 }
 
 static void note_bottlenecks(const run_options *o, const window *w, const engine_totals *totals,
@@ -141,10 +145,8 @@ static void note_bottlenecks(const run_options *o, const window *w, const engine
     else if (own >= BUSY * cores)
         result_note(r, "the client was the bottleneck: it used %.0f %% of its core%s",
                     own / cores * 100, cores > 1 ? "s" : "");
-    if (o->one_core) {
-        note_others(r, "the server's", w->core_cpu[0], w->server_cpu, w->seconds);
-        note_others(r, "the client's", w->core_cpu[1], w->own_cpu, w->seconds);
-    }
+    if (o->one_core)
+        note_others(w, r);
     if (!pub || o->publisher.rate <= 0)
         return;
     uint64_t late = histogram_quantile(publisher_lateness(pub), 0.99);

@@ -67,8 +67,10 @@ static inline void take_data(scan *s, tally *t, const char *value, uint64_t len)
 {
     bool first = !s->has_data;
     s->has_data = true;
-    if (len < STAMP_BYTES || !first || !stamp_read(value, &s->pending) || s->pending.run != t->run)
+    const stamp *st = len >= STAMP_BYTES && first ? stamp_read_next(&t->stamps, value) : NULL;
+    if (!st || st->run != t->run)
         return;
+    s->pending = *st;
     s->stamped = true;
     if (len != t->payload)
         t->misdelivered++;
@@ -137,10 +139,13 @@ static inline const char *whole_event(scan *s, tally *t, const char *p, const ch
         memcmp(p, "data: B1:", 9) != 0 || s->has_data)
         return NULL;
     /* A payload of ours holds no line ends; only bytes of somebody else's could. */
-    if (!stamp_read(p + 6, &s->pending) || s->pending.run != t->run || p[line - 1] == '\r')
+    const stamp *st = stamp_read_next(&t->stamps, p + 6);
+    if (!st || st->run != t->run || p[line - 1] == '\r')
         return NULL;
-    s->has_data = s->stamped = true;
-    dispatch(s, t, now);
+    t->events++;
+    t->gaps += s->is_gap;
+    s->is_gap = false;
+    track(s, t, st, now);
     return p + line + 2;
 }
 

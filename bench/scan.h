@@ -26,6 +26,7 @@ typedef struct tally {
     uint64_t duplicated, misordered;
     uint64_t misdelivered; /* of a stream that was not asked for, or of the wrong length */
     uint64_t comments;
+    stamp_cache stamps;
     uint64_t gaps; /* events of type "gap": the server says itself that it lost something */
     histogram latency;
 } tally;

@@ -26,9 +26,11 @@ void stamp_init(char *payload, size_t n, uint32_t run, uint32_t stream);
 /* Change number and time in it. */
 void stamp_set(char *payload, uint64_t seq, uint64_t time_ns);
 
+#define STAMP_INLINE static inline __attribute__((always_inline))
+
 /* Eight hexadecimal digits, lower case; false when there is something else. All eight at once: this
  * runs for each delivery, and there may be ten million a second. */
-static inline bool stamp_hex8(const char *p, uint64_t *out)
+STAMP_INLINE bool stamp_hex8(const char *p, uint64_t *out)
 {
     uint64_t v;
     memcpy(&v, p, 8);
@@ -74,6 +76,33 @@ static inline bool stamp_read(const char *p, stamp *out)
     out->seq = seq_high << 32 | seq_low;
     out->time_ns = time_high << 32 | time_low;
     return true;
+}
+
+/* The last stamp that was read. The next one mostly differs in the low digits only. */
+typedef struct stamp_cache {
+    stamp last;
+    char bytes[STAMP_BYTES];
+    char reserved[7];
+} stamp_cache;
+
+/* stamp_read() for many stamps. Returns cache->last, or NULL. */
+STAMP_INLINE const stamp *stamp_read_next(stamp_cache *cache, const char *p)
+{
+    uint64_t seq_low, time_low;
+    const uint64_t high = ~UINT64_C(0xffffffff);
+    if (memcmp(p, cache->bytes, STAMP_SEQ + 4) == 0 && p[STAMP_TIME - 1] == ':' &&
+        memcmp(p + STAMP_TIME, cache->bytes + STAMP_TIME, 8) == 0 && p[STAMP_BYTES - 1] == ':' &&
+        stamp_hex8(p + STAMP_SEQ + 4, &seq_low) && stamp_hex8(p + STAMP_TIME + 8, &time_low)) {
+        cache->last.seq = (cache->last.seq & high) | seq_low;
+        cache->last.time_ns = (cache->last.time_ns & high) | time_low;
+        return &cache->last;
+    }
+    if (!stamp_read(p, &cache->last)) {
+        memset(cache, 0, sizeof *cache);
+        return NULL;
+    }
+    memcpy(cache->bytes, p, STAMP_BYTES);
+    return &cache->last;
 }
 
 #endif
