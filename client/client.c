@@ -79,25 +79,26 @@ static void list_remove_locked(sse_client *c, sse_subscription *sub)
     sub->listed = false;
 }
 
-static void count_finished_locked(sse_client *c, const sse_subscription *sub)
-{
-    if (sub->threaded && !sub->running)
-        c->nfinished--;
-}
-
 /* Leaves the list; the caller joins and unrefs. */
 static bool claim_locked(sse_client *c, sse_subscription *sub)
 {
     if (!sub->listed || !sub->threaded || sub->running)
         return false;
-    count_finished_locked(c, sub);
+    c->nfinished--;
+    c->njoining++;
     list_remove_locked(c, sub);
     return true;
 }
 
 static void join(sse_subscription *sub)
 {
+    sse_client *c = sub->client;
     sse__thread_join(&sub->thread);
+    sse__mutex_lock(&c->mu);
+    c->njoining--;
+    sub->threaded = false;
+    sse__cond_broadcast(&c->changed);
+    sse__mutex_unlock(&c->mu);
     sse__subscription_unref(sub);
 }
 
@@ -147,7 +148,7 @@ static sse_err start_locked(sse_client *c, sse_subscription *sub, bool threaded)
     if (threaded)
         err = sse__thread_start(&sub->thread, "sse-client", 0, thread_main, sub);
     if (err != SSE_OK) {
-        sub->running = false;
+        sub->running = sub->threaded = false;
         list_remove_locked(c, sub);
         atomic_fetch_sub(&sub->refs, 2); /* the caller's handle remains */
         return err;
@@ -172,8 +173,10 @@ void sse__client_finished(sse_subscription *sub)
     sse__mutex_lock(&c->mu);
     sub->running = false;
     bool unlist = !sub->threaded || c->abandoned;
-    if (unlist && sub->threaded)
+    if (unlist && sub->threaded) {
         sse__thread_detach(&sub->thread);
+        sub->threaded = false;
+    }
     if (unlist)
         list_remove_locked(c, sub);
     else
@@ -189,9 +192,10 @@ void sse__client_await(sse_subscription *sub)
 {
     sse_client *c = sub->client;
     sse__mutex_lock(&c->mu);
-    while (sub->running)
+    bool mine = false;
+    /* Either this thread joins, or somebody else is at it. */
+    while (sub->running || (sub->threaded && !(mine = claim_locked(c, sub))))
         sse__cond_wait(&c->changed, &c->mu);
-    bool mine = claim_locked(c, sub);
     sse__mutex_unlock(&c->mu);
     if (mine)
         join(sub);
@@ -220,7 +224,7 @@ void sse_client_stop(sse_client *c)
     if (sse__session_inside(c))
         return;
     sse__mutex_lock(&c->mu);
-    while (c->subs) {
+    while (c->subs || c->njoining > 0) {
         sse_subscription *sub = claim_any_locked(c);
         if (!sub) {
             sse__cond_wait(&c->changed, &c->mu);

@@ -30,6 +30,7 @@ struct sse_client {
     sse__cond changed;      /* a runner has finished */
     sse_subscription *subs; /* started ones */
     size_t nfinished;       /* threads in the list that can be joined */
+    size_t njoining;        /* threads that have left it and are being joined */
     bool closed;
     bool abandoned; /* freed inside a callback: nobody will join the threads */
 };
@@ -74,7 +75,7 @@ struct sse_subscription {
     sse_subscription *prev, *next;
     bool started;
     bool running;
-    bool threaded; /* thread is to be joined */
+    bool threaded; /* it has a thread that nobody has joined yet */
     bool listed;
 
     sse__mutex mu; /* rank SUBSCRIPTION; guards everything below */
@@ -85,8 +86,8 @@ struct sse_subscription {
 
 /* ---- options.c ---- */
 
-/* Fill options, url, lines, transport and reconnect. Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM; what
- * was made is in the client. */
+/* Fill options, url, lines, transport and reconnect.
+ * Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM; what was made is in the client. */
 SSE_NODISCARD sse_err sse__client_configure(sse_client *c, const char *url,
                                             const sse_client_options *options);
 void sse__client_unconfigure(sse_client *c);

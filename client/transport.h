@@ -73,8 +73,8 @@ void sse__transport_free(sse__transport *t); /* NULL is fine */
 /* Perform a request and wait for its end. Thread: one at a time. */
 void sse__transport_perform(sse__transport *t, const sse__request *request, sse__result *result);
 
-/* Wait until sse__now_ms() reaches deadline_ms, or callbacks.interrupted says so. Thread: that of
- * perform. */
+/* Wait until sse__now_ms() reaches deadline_ms, or callbacks.interrupted says so.
+ * Thread: that of perform. */
 void sse__transport_wait(sse__transport *t, uint64_t deadline_ms);
 
 /* Make perform and wait look at callbacks.interrupted. Thread: any; never blocks, takes no lock. */

@@ -18,8 +18,8 @@ typedef struct sse_client sse_client;
 typedef struct sse_subscription sse_subscription;
 typedef struct sse_response sse_response;
 
-/* ---- What the server answered: valid until the callback that receives it returns. Thread: that of
- * the callback. ---- */
+/* ---- What the server answered ----
+ * Valid until the callback that receives it returns; only for the thread of that callback. */
 
 /* The HTTP status. */
 SSE_API int sse_response_status(const sse_response *response);
@@ -91,14 +91,14 @@ typedef struct sse_client_options {
 
     /* The request. Everything is sent again on every reconnection. */
     const char *method; /* NULL: GET, or POST when there is a body */
-    const char *const
-        *headers; /* "Name: value", ended by NULL; "Name:" removes a default header. Those of the
-                     library give way to them; Last-Event-ID is taken as last_event_id. Host and
-                     scheme changes by redirection drop Authorization and Cookie. */
-    sse_str body; /* absent: none. No content type is made up for it. */
+    /* "Name: value", ended by NULL; "Name:" removes a default header. Those of the library give way
+     * to them; Last-Event-ID is taken as last_event_id. A redirection to another host, port or
+     * scheme drops Authorization and Cookie. */
+    const char *const *headers;
+    sse_str body;              /* absent: none. No content type is made up for it. */
     const char *last_event_id; /* to start from; NULL or "": none */
-    const char
-        *accept_encoding; /* NULL: none asked for; "": all that curl can decode; else a list */
+    /* NULL: none is asked for; "": all that curl can decode; else a list. */
+    const char *accept_encoding;
 
     /* The way to the server. */
     const char *cacert;      /* file of CA certificates (PEM); NULL: the system's */
@@ -123,16 +123,18 @@ typedef struct sse_client_options {
     sse_logger logger;
 
     size_t max_event_bytes; /* 0 = 16 MiB; a bigger event is dropped and reported (SSE_ETOOBIG) */
-    uint32_t connect_timeout_ms;  /* resolving, connecting and TLS; 0 = 30000; SSE_OFF = none */
-    uint32_t response_timeout_ms; /* from the request to the end of the answer's headers; 0 = 60000;
-                                     SSE_OFF = none */
-    uint32_t idle_timeout_ms;     /* since the last byte of an open stream, comments included; 0 and
-                                     SSE_OFF = none */
-    uint32_t retry_ms;            /* first delay while the server gives none; 0 = 1000 */
-    uint32_t max_retry_ms;  /* no delay is longer. 0 = 30000 for the library's own delays, an hour
-                               for those that the server  asks for with retry and Retry-After */
-    uint32_t max_attempts;  /* failures in a row without an open connection; then SSE_EGAVEUP. 0 and
-                               SSE_OFF = no limit */
+    /* Resolving, connecting and TLS; 0 = 30000; SSE_OFF = none. */
+    uint32_t connect_timeout_ms;
+    /* From the request to the end of the answer's headers; 0 = 60000; SSE_OFF = none. */
+    uint32_t response_timeout_ms;
+    /* Since the last byte of an open stream, comments included; 0 and SSE_OFF = none. */
+    uint32_t idle_timeout_ms;
+    uint32_t retry_ms; /* first delay while the server gives none; 0 = 1000 */
+    /* No delay is longer. 0 = 30000 for the library's own delays, an hour for those that the server
+     * asks for with retry and Retry-After. */
+    uint32_t max_retry_ms;
+    /* Failures in a row without an open connection; then SSE_EGAVEUP. 0 and SSE_OFF = no limit. */
+    uint32_t max_attempts;
     uint32_t max_redirects; /* 0 = 10; SSE_OFF = a redirection is an error */
     bool base64;            /* decode each event's data */
     bool insecure;          /* do not verify the server's certificate */
@@ -150,9 +152,11 @@ typedef struct sse_client_options {
     }
 
 /* Make a client for a URL (http or https; without a scheme http is meant). options may be NULL.
- * Nothing is connected yet. Thread:  any. Initialises curl on its first call. Owns:    copies
- * everything; the caller owns *out: sse_client_free(). Returns: SSE_OK, SSE_EINVAL (URL, header,
- * method or id that cannot be sent), SSE_ENOMEM, SSE_ESYS. Partial: on an error *out is NULL. */
+ * Nothing is connected yet.
+ * Thread:  any. Initialises curl on its first call.
+ * Owns:    copies everything; the caller owns *out: sse_client_free().
+ * Returns: SSE_OK, SSE_EINVAL (URL, header, method or id that cannot be sent), SSE_ENOMEM.
+ * Partial: on an error *out is NULL. */
 SSE_API SSE_NODISCARD sse_err sse_client_new(const char *url, const sse_client_options *options,
                                              sse_client **out);
 
@@ -161,23 +165,25 @@ SSE_API SSE_NODISCARD sse_err sse_client_new(const char *url, const sse_client_o
 SSE_API void sse_client_close(sse_client *client);
 
 /* sse_client_close(), and wait until no callback of any of its subscriptions can run any more and
- * their threads are gone. Thread:  any. Inside a callback of one of its subscriptions it acts as
- * sse_client_close(). */
+ * their threads are gone.
+ * Thread:  any. Inside a callback of one of its subscriptions it acts as sse_client_close(). */
 SSE_API void sse_client_stop(sse_client *client);
 
 /* sse_client_stop(), and give the client back. Handles of its subscriptions stay valid until they
- * are freed. NULL is fine. Thread:  any, inside callbacks too. */
+ * are freed. NULL is fine.
+ * Thread:  any, inside callbacks too: there it does not wait, and the threads end by themselves. */
 SSE_API void sse_client_free(sse_client *client);
 
 /* ---- Subscribing, the three short ways ----
  * `stream` is added to the URL as the query parameter stream=NAME; NULL takes the URL as it is. */
 
 /* Subscribe and stay: callbacks run on the calling thread until the subscription ends.
- * Thread:  any; several at the same time. Ends by itself, or when a callback closes its `sub`, or
- * by sse_client_close(). Owns:    borrows stream and callbacks until it returns. Returns: why it
- * ended, as on_close: SSE_ECANCELED after a close, SSE_ESTOPPED after a 204, SSE_EGAVEUP,
- * SSE_ECONTENT, SSE_EHTTP, SSE_EREDIRECT, ...; without any callback: SSE_EINVAL, SSE_ENOMEM,
- * SSE_ESYS, SSE_ECLOSED. */
+ * Thread:  any; several at the same time. It ends by itself, or when a callback closes its `sub`,
+ *          or by sse_client_close(). SIGPIPE is blocked for the thread meanwhile.
+ * Owns:    borrows stream and callbacks until it returns.
+ * Returns: why it ended, as on_close: SSE_ECANCELED after a close, SSE_ESTOPPED after a 204,
+ *          SSE_EGAVEUP, SSE_ECONTENT, SSE_EHTTP, SSE_EREDIRECT, ...; without any callback:
+ *          SSE_EINVAL, SSE_ENOMEM, SSE_ESYS, SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_client_subscribe(sse_client *client, const char *stream,
                                                    const sse_client_callbacks *callbacks,
                                                    void *user);
@@ -185,9 +191,9 @@ SSE_API SSE_NODISCARD sse_err sse_client_subscribe(sse_client *client, const cha
 /* Subscribe in the background: callbacks run on a thread of the subscription.
  * Thread:  any. Returns before the connection is there.
  * Owns:    copies stream and callbacks. *out, if out is not NULL, is the caller's:
- * sse_subscription_free(). Without a handle the subscription belongs to the client alone. Returns:
- * SSE_OK, SSE_EINVAL, SSE_ENOMEM, SSE_ESYS, SSE_ECLOSED. Partial: on an error no callback comes and
- * *out is NULL. */
+ *          sse_subscription_free(). Without a handle the subscription belongs to the client alone.
+ * Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM, SSE_ESYS, SSE_ECLOSED.
+ * Partial: on an error no callback comes and *out is NULL. */
 SSE_API SSE_NODISCARD sse_err sse_client_subscribe_start(sse_client *client, const char *stream,
                                                          const sse_client_callbacks *callbacks,
                                                          void *user, sse_subscription **out);
@@ -195,14 +201,14 @@ SSE_API SSE_NODISCARD sse_err sse_client_subscribe_start(sse_client *client, con
 /* Subscribe in the background into a channel. When the subscription ends for good it closes the
  * channel with the reason. A channel that its receiver closes ends the subscription with the next
  * event (SSE_ECLOSED). While a blocking channel is full the connection is not read, so that TCP
- * slows the server down; ending the subscription does not wait for room. The same statements hold
- * as for sse_client_subscribe_start(); takes a reference to chan. */
+ * slows the server down; ending the subscription does not wait for room.
+ * The same statements hold as for sse_client_subscribe_start(); takes a reference to chan. */
 SSE_API SSE_NODISCARD sse_err sse_client_subscribe_chan(sse_client *client, const char *stream,
                                                         sse_chan *chan, sse_subscription **out);
 
 /* sse_subscription_stop() for every subscription of the client that sends into chan; nothing is
- * sent after it. Idempotent. Thread:  any. Inside a callback of one of the client's subscriptions
- * it only closes them. */
+ * sent after it. Idempotent; chan may be NULL.
+ * Thread:  any. Inside a callback of one of the client's subscriptions it only closes them. */
 SSE_API void sse_client_unsubscribe(sse_client *client, sse_chan *chan);
 
 /* ---- Subscriptions, step by step ---- */
@@ -214,8 +220,7 @@ typedef struct sse_subscribe_options {
     const sse_client_callbacks *callbacks; /* NULL: none */
     void *user;                            /* for the callbacks */
     sse_chan *chan;                        /* NULL: events go to on_event */
-    bool keep_chan_open; /* do not close chan at the end: several subscriptions share it, or it goes
-                            on otherwise */
+    bool keep_chan_open; /* do not close chan at the end: others send into it too */
     bool reserved[7];
 } sse_subscribe_options;
 #define SSE_SUBSCRIBE_OPTIONS_INIT                                                                 \
@@ -223,54 +228,63 @@ typedef struct sse_subscribe_options {
         sizeof(sse_subscribe_options), NULL, NULL, NULL, NULL, NULL, false, { false }              \
     }
 
-/* Make a subscription that is not started.
+/* Make a subscription that is not started. options may be NULL.
  * Thread:  any.
  * Owns:    copies strings and callbacks, takes a reference to chan; the caller owns *out:
- * sse_subscription_free(). Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM, SSE_ESYS. */
+ *          sse_subscription_free().
+ * Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM, SSE_ESYS.
+ * Partial: on an error *out is NULL. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_new(sse_client *client,
                                                    const sse_subscribe_options *options,
                                                    sse_subscription **out);
 
 /* Start it on a thread of its own, once.
  * Thread:  any.
- * Returns: SSE_OK; SSE_EINVAL: started before; SSE_ECLOSED: it or its client is closed; SSE_ENOMEM,
- * SSE_ESYS: no thread. */
+ * Returns: SSE_OK; SSE_EINVAL: started before; SSE_ECLOSED: it or its client is closed;
+ *          SSE_ENOMEM, SSE_ESYS: no thread was to be had. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_start(sse_subscription *sub);
 
 /* Run it on the calling thread until it ends, once. SIGPIPE is blocked for this thread meanwhile.
  * Thread:  any.
  * Returns: why it ended, as sse_client_subscribe(); SSE_EINVAL and SSE_ECLOSED as
- * sse_subscription_start(). */
+ *          sse_subscription_start(). */
 SSE_API SSE_NODISCARD sse_err sse_subscription_run(sse_subscription *sub);
 
-/* Begin to end it, in whatever state it is. At most one callback that is under way is followed by
- * on_close. Idempotent. Thread:  any, inside callbacks too. Never blocks. */
+/* Begin to end it, in whatever state it is. Called from another thread it may be overtaken by one
+ * callback that is just beginning; then on_close comes. Idempotent.
+ * Thread:  any, inside callbacks too. Never blocks. */
 SSE_API void sse_subscription_close(sse_subscription *sub);
 
-/* sse_subscription_close(), and wait until no callback can run any more (on_close has returned, the
- * thread is gone). Thread:  any. Inside a callback of any subscription of the same client it acts
- * as sse_subscription_close(): two callbacks that stopped each other's subscriptions would wait for
- * ever. */
+/* sse_subscription_close(), and wait until no callback can run any more: on_close has returned, the
+ * thread is gone.
+ * Thread:  any. Inside a callback of any subscription of the same client it acts as
+ *          sse_subscription_close(): two callbacks that stopped each other's subscriptions would
+ *          wait for ever. */
 SSE_API void sse_subscription_stop(sse_subscription *sub);
 
-/* sse_subscription_stop(), and give the handle back. NULL is fine. Thread: any, inside callbacks
- * too. */
+/* sse_subscription_stop(), and give the handle back. NULL is fine.
+ * Thread:  any, inside callbacks too. */
 SSE_API void sse_subscription_free(sse_subscription *sub);
 
 /* Connect again now: drops the delay that it waits, or the connection that it has. No on_error
- * comes for that. Thread:  any, inside callbacks too. Never blocks. Takes effect after a callback
- * that is under way, and after an event that waits for room in a channel. */
+ * comes for that. It takes effect after a callback that is under way, and after an event that waits
+ * for room in a channel.
+ * Thread:  any, inside callbacks too. Never blocks. */
 SSE_API void sse_subscription_reconnect(sse_subscription *sub);
 
 /* Copy the last event id: that of the last event delivered. Inside this subscription's callbacks
  * and after stop it is exact; from another thread it may be behind by the events of one read, never
- * ahead. Thread:  any. No NUL is written. Returns: the id's length; when it is more than cap
- * nothing was copied. */
+ * ahead.
+ * Thread:  any.
+ * Owns:    fills buf; no NUL is written.
+ * Returns: the id's length; when it is more than cap nothing was copied. */
 SSE_API size_t sse_subscription_last_event_id(sse_subscription *sub, char *buf, size_t cap);
 
 /* Set the last event id for the next connection; an id that the stream sends later replaces it.
- * Empty: forget it. Thread:  any. Owns:    copies the id. Returns: SSE_OK, SSE_EINVAL (CR, LF or
- * NUL in it), SSE_ENOMEM. */
+ * Empty: forget it.
+ * Thread:  any.
+ * Owns:    copies the id.
+ * Returns: SSE_OK, SSE_EINVAL (CR, LF or NUL in it), SSE_ENOMEM. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_set_last_event_id(sse_subscription *sub, sse_str id);
 
 typedef enum sse_subscription_status {
@@ -289,8 +303,8 @@ SSE_API const char *sse_subscription_status_name(sse_subscription_status status)
 /* Why it ended; SSE_OK while it has not. Thread: any. */
 SSE_API sse_err sse_subscription_reason(const sse_subscription *sub);
 
-/* The stream's name as it was given, or NULL; and the client. Valid as long as the handle. Thread:
- * any. */
+/* The stream's name as it was given, or NULL; and the client. Valid as long as the handle.
+ * Thread: any. */
 SSE_API const char *sse_subscription_stream(const sse_subscription *sub);
 SSE_API sse_client *sse_subscription_client(const sse_subscription *sub);
 
