@@ -35,8 +35,8 @@ typedef struct tool_connection {
         "verbose", NULL, "tell on stderr what happens", tool_set_flag, &(c)->verbose               \
     }
 
-/* Add the bearer token of c->token_file to c->headers. Returns: TOOL_GO_ON or TOOL_USAGE after a
- * message. */
+/* Add the bearer token of c->token_file to c->headers.
+ * Returns: TOOL_GO_ON or TOOL_USAGE after a message. */
 enum tool_exit tool_add_token(const tool *t, tool_connection *c);
 
 /* The URL to ask: one without a path gets /events. Allocated; exits the program when there is no

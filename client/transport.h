@@ -64,20 +64,23 @@ typedef struct sse__result {
 /* Returns: SSE_OK; SSE_EINVAL: not an http or https URL. */
 SSE_NODISCARD sse_err sse__transport_check_url(const char *url);
 
-/* Thread: any. Returns: SSE_OK, SSE_ENOMEM, SSE_ESYS. */
+/* Thread:  any.
+ * Returns: SSE_OK, SSE_ENOMEM, SSE_ESYS. */
 SSE_NODISCARD sse_err sse__transport_new(const sse__transport_config *config,
                                          const sse__transport_callbacks *callbacks, void *user,
                                          sse__transport **out);
 void sse__transport_free(sse__transport *t); /* NULL is fine */
 
-/* Perform a request and wait for its end. Thread: one at a time. */
+/* Perform a request and wait for its end.
+ * Thread:  one at a time. */
 void sse__transport_perform(sse__transport *t, const sse__request *request, sse__result *result);
 
 /* Wait until sse__now_ms() reaches deadline_ms, or callbacks.interrupted says so.
- * Thread: that of perform. */
+ * Thread:  that of perform. */
 void sse__transport_wait(sse__transport *t, uint64_t deadline_ms);
 
-/* Make perform and wait look at callbacks.interrupted. Thread: any; never blocks, takes no lock. */
+/* Make perform and wait look at callbacks.interrupted.
+ * Thread:  any; never blocks, takes no lock. */
 void sse__transport_wakeup(sse__transport *t);
 
 /* A header of the answer, or NULL; valid until the next call. */

@@ -14,7 +14,8 @@
 SSE_INTERNAL SSE_NODISCARD sse_err sse__chan_send_unless(sse_chan *chan, sse_msg *msg,
                                                          const atomic_bool *stop);
 
-/* Make every sender that waits look again. Thread: any. */
+/* Make every sender that waits look again.
+ * Thread:  any. */
 SSE_INTERNAL void sse__chan_wake_senders(sse_chan *chan);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "sync.h"
 
-/* Nanoseconds and milliseconds since some fixed moment. Thread: any. */
+/* Nanoseconds and milliseconds since some fixed moment.
+ * Thread:  any. */
 SSE_INTERNAL uint64_t sse__now_ns(void);
 static inline uint64_t sse__now_ms(void) { return sse__now_ns() / 1000000u; }
 

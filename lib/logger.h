@@ -9,7 +9,8 @@
 /* True when a line of this level would be taken. */
 SSE_INTERNAL bool sse__log_wants(const sse_logger *logger, sse_log_level level);
 
-/* Lines are cut at 1 KiB; control characters become '?'. Thread: any; no lock may be held. */
+/* Lines are cut at 1 KiB; control characters become '?'.
+ * Thread:  any; no lock may be held. */
 SSE_INTERNAL void sse__log(const sse_logger *logger, sse_log_level level, const char *format, ...)
     SSE_PRINTF(3, 4);
 

@@ -240,8 +240,8 @@ SSE_API SSE_NODISCARD sse_err sse_subscription_new(sse_client *client,
 
 /* Start it on a thread of its own, once.
  * Thread:  any.
- * Returns: SSE_OK; SSE_EINVAL: started before; SSE_ECLOSED: it or its client is closed;
- *          SSE_ENOMEM, SSE_ESYS: no thread was to be had. */
+ * Returns: SSE_OK; SSE_EINVAL: started before; SSE_ECLOSED: it or its client is closed; SSE_ENOMEM,
+ *          SSE_ESYS: no thread was to be had. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_start(sse_subscription *sub);
 
 /* Run it on the calling thread until it ends, once. SIGPIPE is blocked for this thread meanwhile.
@@ -295,16 +295,19 @@ typedef enum sse_subscription_status {
     SSE_SUBSCRIPTION_CLOSED   /* for good */
 } sse_subscription_status;
 
-/* What it does at this moment. Thread: any. */
+/* What it does at this moment.
+ * Thread:  any. */
 SSE_API sse_subscription_status sse_subscription_state(const sse_subscription *sub);
-/* "new", "connecting", "open", "waiting", "closed"; "unknown" for others. Thread: any. */
+/* "new", "connecting", "open", "waiting", "closed"; "unknown" for others.
+ * Thread:  any. */
 SSE_API const char *sse_subscription_status_name(sse_subscription_status status);
 
-/* Why it ended; SSE_OK while it has not. Thread: any. */
+/* Why it ended; SSE_OK while it has not.
+ * Thread:  any. */
 SSE_API sse_err sse_subscription_reason(const sse_subscription *sub);
 
 /* The stream's name as it was given, or NULL; and the client. Valid as long as the handle.
- * Thread: any. */
+ * Thread:  any. */
 SSE_API const char *sse_subscription_stream(const sse_subscription *sub);
 SSE_API sse_client *sse_subscription_client(const sse_subscription *sub);
 

@@ -30,12 +30,13 @@ typedef struct sse_chan_options {
         sizeof(sse_chan_options), 0, SSE_FULL_DEFAULT, 0                                           \
     }
 
-/* Make a channel with one reference. options may be NULL. Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM,
- * SSE_ESYS. Thread: any. */
+/* Make a channel with one reference. options may be NULL.
+ * Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM, SSE_ESYS.
+ * Thread:  any. */
 SSE_API SSE_NODISCARD sse_err sse_chan_new(const sse_chan_options *options, sse_chan **out);
 
 /* References; the last unref frees the channel and what is left in it. NULL is fine for unref.
- * Thread: any. */
+ * Thread:  any. */
 SSE_API sse_chan *sse_chan_ref(sse_chan *chan);
 SSE_API void sse_chan_unref(sse_chan *chan);
 
@@ -61,7 +62,8 @@ SSE_API SSE_NODISCARD sse_err sse_chan_recv_timeout(sse_chan *chan, uint32_t tim
 
 /* Close: senders fail from now on, receivers get what is left and then SSE_ECLOSED. Wakes
  * everybody. Idempotent. `reason` of the first close is kept for sse_chan_reason(): SSE_OK for an
- * ordinary end. Thread: any. */
+ * ordinary end.
+ * Thread:  any. */
 SSE_API void sse_chan_close(sse_chan *chan, sse_err reason);
 SSE_API sse_err sse_chan_reason(const sse_chan *chan);
 SSE_API bool sse_chan_closed(const sse_chan *chan);
@@ -73,7 +75,8 @@ SSE_API bool sse_chan_closed(const sse_chan *chan);
  * Returns: the descriptor, or -1 with errno set. */
 SSE_API int sse_chan_fd(sse_chan *chan);
 
-/* Messages in it now; messages dropped so far; and its capacity. Thread: any. */
+/* Messages in it now; messages dropped so far; and its capacity.
+ * Thread:  any. */
 SSE_API size_t sse_chan_len(const sse_chan *chan);
 SSE_API uint64_t sse_chan_dropped(const sse_chan *chan);
 SSE_API size_t sse_chan_capacity(const sse_chan *chan);

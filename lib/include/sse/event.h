@@ -51,7 +51,8 @@ typedef struct sse_event {
  *          length. */
 SSE_API SSE_NODISCARD sse_err sse_event_check(const sse_event *event);
 
-/* How many bytes sse_event_encode() writes for an event (exact). Thread: any. */
+/* How many bytes sse_event_encode() writes for an event (exact).
+ * Thread:  any. */
 SSE_API size_t sse_event_encoded_size(const sse_event *event);
 
 /* Write an event in wire format, with the empty line that ends it. No terminating NUL is written.
@@ -74,14 +75,17 @@ typedef struct sse_msg sse_msg;
 SSE_API SSE_NODISCARD sse_err sse_msg_new(const sse_event *event, const char *stream,
                                           sse_msg **out);
 
-/* Take one more reference; returns its argument. Thread: any that holds a reference. */
+/* Take one more reference; returns its argument.
+ * Thread:  any that holds a reference. */
 SSE_API sse_msg *sse_msg_ref(sse_msg *msg);
 
-/* Give a reference back; the last one frees. NULL is fine. Thread: any that holds a reference. */
+/* Give a reference back; the last one frees. NULL is fine.
+ * Thread:  any that holds a reference. */
 SSE_API void sse_msg_unref(sse_msg *msg);
 
 /* The event inside; each part that is present is followed by a NUL byte that its length does not
- * count. Valid as long as the reference. Thread: any that holds a reference. */
+ * count. Valid as long as the reference.
+ * Thread:  any that holds a reference. */
 SSE_API const sse_event *sse_msg_event(const sse_msg *msg);
 
 /* The stream's name, or NULL when it is not known. Valid as long as the reference. */

@@ -87,8 +87,8 @@ SSE_API SSE_NODISCARD sse_err sse_parser_feed(sse_parser *parser, const void *by
  *          that nothing else followed do not count, unless raw_blocks is set. */
 SSE_API bool sse_parser_reset(sse_parser *parser);
 
-/* The last event id, "" when there is none; valid until the next call on this parser. Thread: one
- * at a time, callbacks included. */
+/* The last event id, "" when there is none; valid until the next call on this parser.
+ * Thread:  one at a time, callbacks included. */
 SSE_API sse_str sse_parser_last_event_id(const sse_parser *parser);
 
 /* Set it, for a stream that goes on where another one stopped; absent or empty: none. on_id is not
