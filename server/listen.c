@@ -3,6 +3,7 @@
  * Called from any thread; what it makes is entered under hub.mu. */
 #include "hub.h"
 #include "loop.h"
+#include "peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -117,6 +118,7 @@ static int open_address(const struct addrinfo *info, bool all)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (info->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, all ? &off : &on, sizeof on);
+    sse__peer_keepalive(fd);
     if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0)
         return fd;
     close_quietly(fd);

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "mhd.h"
+#include "peer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@
 #define REMOVAL_MS 5000 /* for subscribers of removed streams, when drain_ms is off */
 
 /* ---- life ---- */
+
+static void end_if_vanished(sse__sub *sub);
 
 sse_err sse__loop_new(struct sse_server *hub, sse__loop **out)
 {
@@ -38,6 +41,7 @@ sse_err sse__loop_new(struct sse_server *hub, sse__loop **out)
         return SSE_ESYS;
     }
     sse__wheel_init(&loop->wheel, hub->options.heartbeat_ms, sse__now_ms());
+    loop->wheel.look = end_if_vanished;
     *out = loop;
     return SSE_OK;
 }
@@ -208,6 +212,21 @@ static void heartbeat_due(sse__sub *sub)
 {
     atomic_store(&sub->heartbeat, true);
     wake_sub(sub);
+}
+
+/* A heartbeat that nobody has acknowledged by the time that the next one is due: an interval and a half, but some retransmissions
+ * must have had their chance. The descriptor is ours to look at while stream.mu is held and the subscriber has not left. */
+static void end_if_vanished(sse__sub *sub)
+{
+    uint32_t interval_ms = sub->stream->hub->options.heartbeat_ms;
+    uint32_t limit_ms = interval_ms < 2000 ? 3000 : interval_ms / 2 * 3;
+    sse__mutex_lock(&sub->stream->mu);
+    bool vanished = sub->leave == 0 && sse__peer_vanished(sub->fd, limit_ms);
+    if (vanished)
+        sse__sub_cut_locked(sub, SSE_LEFT_GONE);
+    sse__mutex_unlock(&sub->stream->mu);
+    if (vanished)
+        wake_sub(sub);
 }
 
 /* A closed stream's subscribers get some time to read what is left. It counts from the close, not

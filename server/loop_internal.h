@@ -15,6 +15,9 @@ typedef struct sse__wheel {
     uint32_t tick_ms;
     uint32_t interval_ms; /* 0: no heartbeats */
     int position;
+    void (*look)(
+        struct sse__sub
+            *sub); /* NULL, or called at each slot that comes up, at least once an interval */
 } sse__wheel;
 
 struct sse__loop {

@@ -61,6 +61,8 @@ void sse__wheel_tick(sse__wheel *wheel, uint64_t now_ms, void (*due)(sse__sub *s
     wheel->slots[wheel->position] = NULL;
     for (sse__sub *next; sub; sub = next) {
         next = sub->next_in_slot;
+        if (wheel->look)
+            wheel->look(sub);
         uint64_t left_ms = delay(wheel, sub, now_ms);
         if (left_ms == 0) {
             due(sub);

@@ -43,7 +43,7 @@ typedef enum sse_slow_policy {
 
 /* Why a subscriber left. */
 typedef enum sse_leave_reason {
-    SSE_LEFT_GONE = 1, /* the client closed its connection */
+    SSE_LEFT_GONE = 1, /* the client closed its connection, or its network has gone */
     SSE_LEFT_SLOW,     /* SSE_SLOW_CLOSE */
     SSE_LEFT_REMOVED,  /* the stream was removed */
     SSE_LEFT_DRAINED,  /* the server was closed */
@@ -121,8 +121,11 @@ typedef struct sse_server_options {
     size_t size;               /* set by SSE_SERVER_OPTIONS_INIT */
     sse_stream_options stream; /* for streams that are made without options of their own */
     uint64_t max_event_bytes;  /* id, type, data and comment of one event; 0 = 1 MiB */
-    uint32_t
-        heartbeat_ms; /* comment on a connection that was idle so long; 0 = 15000; SSE_OFF = none */
+    /* Comment on a connection that was idle so long; 0 = 15000; SSE_OFF = none. By these also a client whose network has gone, so
+     * that no FIN or RST comes, is noticed: within three intervals, but not under three seconds. Without them only TCP's keepalive
+     * notices it, after two minutes on connections of our listeners, and TCP itself while events wait for acknowledgement, after a
+     * quarter of an hour. */
+    uint32_t heartbeat_ms;
     uint32_t retry_ms;               /* sent to each subscriber at its start; 0 = not sent */
     uint32_t max_streams;            /* 0 = 10000 */
     uint32_t max_subscribers;        /* 0 = 100000 */
