@@ -19,9 +19,11 @@ enum { RING = 4, EVENTS = 16, ID_BYTES = 12, LAST_BYTES = 64, OUT_BYTES = 65536 
 
 /* ---- the request line ---- */
 
-static bool is_value(const char *line, const char *at)
+/* Does a value of `stream` begin here? A second '?' is a byte like any other. */
+static bool is_value(const char *query, const char *at)
 {
-    return at - line >= 8 && memcmp(at - 7, "stream=", 7) == 0 && (at[-8] == '?' || at[-8] == '&');
+    return at - query >= 8 && memcmp(at - 7, "stream=", 7) == 0 &&
+           (at - 8 == query || at[-8] == '&');
 }
 
 static void check_line(const uint8_t *bytes, size_t n)
@@ -32,15 +34,14 @@ static void check_line(const uint8_t *bytes, size_t n)
     sse_str found;
     if (sse__pending_find_stream(line, n, &found)) {
         const char *end = memchr(line, '\n', n);
-        end = end ? end : line + n;
-        must(found.ptr >= line && found.ptr + found.len < end);
-        must(is_value(line, found.ptr) && memchr(line, '?', (size_t)(found.ptr - line)));
+        const char *query = memchr(line, '?', n);
+        must(query && found.ptr > query && found.ptr + found.len < (end ? end : line + n));
+        must(is_value(query, found.ptr));
         for (size_t i = 0; i < found.len; i++)
             must(!strchr("& \r\n", found.ptr[i]) || found.ptr[i] == '\0');
         must(strchr("& \r", found.ptr[found.len]) && found.ptr[found.len] != '\0');
-        const char *query = memchr(line, '?', n);
         for (const char *at = query + 8; at < found.ptr; at++)
-            must(!is_value(line, at) || at - 8 < query); /* it is the first one */
+            must(!is_value(query, at)); /* it is the first one */
     }
     free(line);
 }
