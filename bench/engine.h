@@ -5,7 +5,7 @@
 #ifndef BENCH_ENGINE_H
 #define BENCH_ENGINE_H
 
-#include "http.h"
+#include "http1.h"
 #include "scan.h"
 
 #define ENGINE_SLOTS 240 /* of the deliveries over time */

@@ -10,7 +10,7 @@
 #define BENCH_PUBLISHER_H
 
 #include "histogram.h"
-#include "http.h"
+#include "http1.h"
 
 typedef enum publish_format {
     PUBLISH_AUTO = 0, /* one event: its data; several: wire format, as libsse's server takes it */

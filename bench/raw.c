@@ -8,7 +8,7 @@
  * is full (`blocked`) and epoll will tell when it is not. */
 #include "raw.h"
 
-#include "http.h"
+#include "http1.h"
 #include "tool.h"
 
 #include <errno.h>

@@ -204,9 +204,12 @@ static int measure_publishing(const run_options *o, const window *w, const engin
     publisher *pub = publisher_start(&options);
     if (!pub)
         return failed(r, "the publisher cannot connect", strerror(errno));
-    wait_until_ns(now_ns() + SECOND / 2);
+    uint64_t least = o->duration_ms * UINT64_C(1000000); /* 2 s are enough */
+    if (least > 2 * SECOND)
+        least = 2 * SECOND;
+    wait_until_ns(now_ns() + least / 4);
     uint64_t cpu = proc_cpu_ns(&o->server), sent = publisher_sent(pub);
-    wait_until_ns(now_ns() + 2 * SECOND);
+    wait_until_ns(now_ns() + least);
     cpu = proc_cpu_ns(&o->server) - cpu;
     sent = publisher_sent(pub) - sent;
     publisher_stop(pub);

@@ -1,7 +1,7 @@
 /* As much HTTP/1.1 as a load client needs: URLs, the head of an answer, chunked bodies. Incremental
  * and without I/O. One thread at a time per object. */
-#ifndef BENCH_HTTP_H
-#define BENCH_HTTP_H
+#ifndef BENCH_HTTP1_H
+#define BENCH_HTTP1_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* HTTP for the load client; see http.h. No threads, no I/O but resolving. */
-#include "http.h"
+/* HTTP/1.1 for the load client; see http1.h. No threads, no I/O but resolving. */
+#include "http1.h"
 
 #include "tool.h"
 

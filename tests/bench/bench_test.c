@@ -1,0 +1,413 @@
+/* sse-bench as a program: small runs of each command, what they print and write, and that it
+ * notices a server that loses, doubles or disorders events. */
+#include "../e2e/json.h"
+#include "proc.h"
+#include "relay.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LONG 120000
+#define MOST_ARGS 40
+
+/* Run sse-bench with these arguments (up to NULL). */
+static proc *bench(const char *const args[], int *code)
+{
+    const char *argv[MOST_ARGS] = {proc_bin("sse-bench")};
+    for (size_t i = 0; args[i]; i++) {
+        cr_assert_lt(i + 2, MOST_ARGS);
+        argv[i + 1] = args[i];
+    }
+    proc *p = proc_run(argv, NULL, LONG, code);
+    cr_assert_not_null(p, "it did not end in time");
+    return p;
+}
+
+#define ARGS(...)                                                                                  \
+    (const char *const[]) { __VA_ARGS__, NULL }
+
+static void expect_code(const char *const args[], int expected, const char *on_stderr)
+{
+    int code;
+    proc *p = bench(args, &code);
+    cr_assert_eq(code, expected, "exit %d, not %d: %s%s", code, expected, proc_stdout(p, NULL),
+                 proc_stderr(p, NULL));
+    if (on_stderr)
+        cr_assert(strstr(proc_stderr(p, NULL), on_stderr), "stderr is: %s", proc_stderr(p, NULL));
+    proc_free(p);
+}
+
+/* A file that does not exist yet. Static memory of this test, of two names. */
+static const char *temporary(void)
+{
+    static char names[2][64];
+    static unsigned next;
+    char *name = names[next++ % 2];
+    snprintf(name, 64, "/tmp/sse-bench-test-XXXXXX");
+    int fd = mkstemp(name);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    return name;
+}
+
+static char *slurp(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(fstat(fd, &st), 0);
+    char *text = calloc(1, (size_t)st.st_size + 1);
+    cr_assert_not_null(text);
+    cr_assert_eq(read(fd, text, (size_t)st.st_size), st.st_size);
+    close(fd);
+    unlink(path);
+    return text;
+}
+
+/* ---- reading the JSON ---- */
+
+static char *read_json(const char *path)
+{
+    char *text = slurp(path);
+    cr_assert(json_valid(text), "not JSON: %s", text);
+    return text;
+}
+
+/* What it says of a server in its i-th scenario, which has this name. */
+static const char *server_of(const char *json, size_t i, const char *scenario, const char *server)
+{
+    char name[64];
+    const char *s = json_element(json_member(json, "scenarios"), i);
+    cr_assert_not_null(s, "no scenario %zu in %s", i, json);
+    cr_assert(json_string(json_member(s, "name"), name, sizeof name));
+    cr_assert_str_eq(name, scenario);
+    const char *found = json_member(json_member(s, "servers"), server);
+    cr_assert_not_null(found, "no %s in %s", server, s);
+    return found;
+}
+
+static double number(const char *server, const char *key)
+{
+    const char *value = json_member(server, key);
+    cr_assert_not_null(value, "no %s in %.400s", key, server);
+    return strtod(value, NULL);
+}
+
+static void expect_nothing_lost(const char *server)
+{
+    cr_assert_eq(number(server, "lost"), 0);
+    cr_assert_eq(number(server, "duplicated"), 0);
+    cr_assert_eq(number(server, "misordered"), 0);
+}
+
+static void expect_latency(const char *server)
+{
+    double p50 = number(server, "p50_us"), p99 = number(server, "p99_us");
+    double p999 = number(server, "p999_us"), max = number(server, "max_us");
+    cr_assert(p50 > 0 && p50 <= p99 && p99 <= p999 && p999 <= max, "%f %f %f %f", p50, p99, p999,
+              max);
+}
+
+/* ---- load ---- */
+
+static const char *url_of(uint16_t port, const char *path)
+{
+    static char urls[2][128];
+    static unsigned next;
+    char *url = urls[next++ % 2];
+    snprintf(url, 128, "http://127.0.0.1:%u%s", port, path);
+    return url;
+}
+
+Test(bench, load_publishes_and_checks_each_event)
+{
+    uint16_t port;
+    int code;
+    char pid[16];
+    proc *hub = proc_start_server(ARGS("--auto-stream"), &port);
+    cr_assert_not_null(hub);
+    snprintf(pid, sizeof pid, "%d", (int)proc_pid(hub));
+    const char *url = url_of(port, "/events"), *json = temporary(), *page = temporary();
+    proc *p = bench(ARGS("load", url, "--publish-url", url, "--subscribers", "30", "--streams", "3",
+                         "--rate=50", "--payload", "200", "--duration", "0.5", "--warmup", "0.1",
+                         "--threads", "2", "--server-pid", pid, "--json", json, "--report", page),
+                    &code);
+    cr_assert_eq(code, 0, "exit %d: %s", code, proc_stderr(p, NULL));
+    cr_assert(strstr(proc_stdout(p, NULL), "deliveries/s"));
+    cr_assert_str_eq(proc_stderr(p, NULL), "", "no progress line where there is no terminal");
+    proc_free(p);
+
+    char *text = read_json(json);
+    const char *r = server_of(text, 0, "load", "target");
+    expect_nothing_lost(r);
+    expect_latency(r);
+    cr_assert_eq(number(r, "subscribers"), 30);
+    cr_assert_gt(number(r, "deliveries_per_s"), 0);
+    cr_assert_gt(number(r, "server_us_per_delivery"), 0);
+    cr_assert_geq(number(r, "published"), 3);
+    cr_assert_geq(number(r, "bytes_per_subscriber"), 0);
+    free(text);
+
+    char *html = slurp(page);
+    cr_assert(strstr(html, "<polyline"), "a curve");
+    cr_assert_null(strstr(html, "src="));
+    cr_assert_null(strstr(html, "<script"));
+    cr_assert_null(strstr(html, "<link"));
+    cr_assert_null(strstr(html, "url("), "nothing is fetched");
+    free(html);
+    cr_assert_eq(proc_stop(hub, LONG), 0);
+    proc_free(hub);
+}
+
+Test(bench, load_as_fast_as_the_server_takes_it)
+{
+    uint16_t port;
+    proc *hub = proc_start_server(ARGS("--auto-stream", "--slow-consumer=block"), &port);
+    cr_assert_not_null(hub);
+    const char *url = url_of(port, "/events");
+    const char *json = temporary();
+    expect_code(ARGS("load", url, "--publish-url", url, "--subscribers", "5", "--streams", "1",
+                     "--rate", "max", "--duration", "0.3", "--warmup", "0.1", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    const char *r = server_of(text, 0, "load", "target");
+    expect_nothing_lost(r);
+    cr_assert_gt(number(r, "published"), 256, "batches went out");
+    free(text);
+    cr_assert_eq(proc_stop(hub, LONG), 0);
+    proc_free(hub);
+}
+
+Test(bench, load_only_listens_without_a_url_to_publish_to)
+{
+    uint16_t port;
+    proc *hub = proc_start_server(ARGS("--stream", "s", "--heartbeat", "1"), &port);
+    cr_assert_not_null(hub);
+    const char *json = temporary();
+    expect_code(ARGS("load", url_of(port, "/events?stream=s"), "--subscribers", "4", "--duration",
+                     "0.2", "--warmup", "0.1", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    const char *r = server_of(text, 0, "load", "target");
+    cr_assert_eq(number(r, "subscribers"), 4);
+    cr_assert_eq(number(r, "deliveries_per_s"), 0);
+    cr_assert_null(json_member(r, "lost"), "nothing is known of that");
+    free(text);
+    cr_assert_eq(proc_stop(hub, LONG), 0);
+    proc_free(hub);
+}
+
+/* Load on a hub that makes a mistake with event 5. Returns the JSON. */
+static char *load_relay(relay_fault fault, int expected)
+{
+    relay *r = relay_start(fault, 5);
+    const char *json = temporary(), *url = url_of(relay_port(r), "/");
+    expect_code(ARGS("load", url, "--publish-url", url, "--publish-format", "plain",
+                     "--subscribers", "3", "--rate", "100", "--duration", "0.3", "--warmup", "0.1",
+                     "--json", json),
+                expected, NULL);
+    relay_stop(r);
+    return read_json(json);
+}
+
+Test(bench, a_faultless_relay_passes)
+{
+    char *text = load_relay(RELAY_FINE, 0);
+    const char *r = server_of(text, 0, "load", "target");
+    expect_nothing_lost(r);
+    cr_assert_gt(number(r, "published"), 6, "or the other tests would test nothing");
+    free(text);
+}
+
+Test(bench, a_lost_event_is_noticed)
+{
+    char *text = load_relay(RELAY_LOSES, 1);
+    const char *r = server_of(text, 0, "load", "target");
+    cr_assert_eq(number(r, "lost"), 3, "one for each subscriber");
+    cr_assert_eq(number(r, "duplicated") + number(r, "misordered"), 0);
+    free(text);
+}
+
+Test(bench, an_event_that_comes_twice_is_noticed)
+{
+    char *text = load_relay(RELAY_DOUBLES, 1);
+    const char *r = server_of(text, 0, "load", "target");
+    cr_assert_eq(number(r, "duplicated"), 3);
+    cr_assert_eq(number(r, "lost") + number(r, "misordered"), 0);
+    free(text);
+}
+
+Test(bench, events_in_the_wrong_order_are_noticed)
+{
+    char *text = load_relay(RELAY_SWAPS, 1);
+    const char *r = server_of(text, 0, "load", "target");
+    cr_assert_eq(number(r, "misordered"), 3);
+    cr_assert_eq(number(r, "lost") + number(r, "duplicated"), 0);
+    free(text);
+}
+
+Test(bench, a_connection_that_ends_loses_the_rest)
+{
+    char *text = load_relay(RELAY_HANGS_UP, 1);
+    const char *r = server_of(text, 0, "load", "target");
+    cr_assert_eq(number(r, "disconnected"), 3);
+    cr_assert_eq(number(r, "lost"), 3 * (number(r, "published") - 6));
+    free(text);
+}
+
+/* ---- fanout ---- */
+
+static void expect_fanout(const char *json_path, const char *scenario, bool publishes)
+{
+    static const char *const servers[] = {"raw", "sse-server"};
+    char *text = read_json(json_path);
+    for (size_t i = 0; i < 2; i++) {
+        const char *r = server_of(text, 0, scenario, servers[i]);
+        cr_assert_gt(number(r, "subscribers"), 0);
+        if (!publishes)
+            continue;
+        expect_nothing_lost(r);
+        expect_latency(r);
+        cr_assert_gt(number(r, "deliveries_per_s"), 0);
+        cr_assert_gt(number(r, "server_us_per_delivery"), 0);
+        cr_assert_gt(number(r, "mb_per_s") + 1, 0);
+    }
+    free(text);
+}
+
+static void fanout(const char *scenario, bool publishes)
+{
+    const char *json = temporary();
+    expect_code(ARGS("fanout", "--scenario", scenario, "--servers", "raw,sse-server", "--scale",
+                     "0.01", "--duration", "0.4", "--warmup", "0.1", "--no-pin", "--json", json),
+                0, NULL);
+    expect_fanout(json, scenario, publishes);
+}
+
+Test(bench, fanout_of_one) { fanout("1x1@100", true); }
+Test(bench, fanout_of_one_stream) { fanout("1x1000@50", true); }
+Test(bench, fanout_of_many_streams) { fanout("1000x10@2", true); }
+Test(bench, fanout_beside_idle_subscribers) { fanout("10000idle", true); }
+Test(bench, fanout_flat_out) { fanout("1x1000@max", true); }
+Test(bench, fanout_of_large_events_flat_out) { fanout("1x1-10k@max", true); }
+
+Test(bench, fanout_measures_connects_and_memory)
+{
+    const char *json = temporary();
+    expect_code(ARGS("fanout", "--scenario", "memory", "--scenario=connect", "--subscribers", "50",
+                     "--servers=raw,sse-server", "--no-pin", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    const char *memory = server_of(text, 0, "memory", "sse-server");
+    cr_assert_not_null(json_member(memory, "bytes_per_subscriber"));
+    const char *connect = server_of(text, 1, "connect", "sse-server");
+    cr_assert_gt(number(connect, "connects_per_s"), 0);
+    cr_assert_gt(number(connect, "server_us_per_connect"), 0);
+    expect_latency(connect);
+    cr_assert_eq(number(connect, "subscribers"), 50);
+    free(text);
+}
+
+Test(bench, fanout_passes_arguments_on_to_the_server)
+{
+    expect_code(ARGS("fanout", "--scenario=1x1@100", "--servers=sse-server", "--no-pin",
+                     "--server-arg", "--no-such-option"),
+                69, "no-such-option");
+}
+
+/* ---- storm and parse ---- */
+
+Test(bench, storm_counts_until_all_are_served_again)
+{
+    uint16_t port;
+    int code;
+    proc *hub = proc_start_server(ARGS("--stream", "s"), &port);
+    cr_assert_not_null(hub);
+    const char *json = temporary();
+    proc *p = bench(ARGS("storm", url_of(port, "/events?stream=s"), "--subscribers", "40",
+                         "--waves", "3", "--threads", "2", "--json", json),
+                    &code);
+    cr_assert_eq(code, 0, "exit %d: %s", code, proc_stderr(p, NULL));
+    cr_assert(strstr(proc_stdout(p, NULL), "wave 3: all 40 served"));
+    proc_free(p);
+    char *text = read_json(json);
+    cr_assert_gt(number(server_of(text, 0, "storm", "target"), "connects_per_s"), 0);
+    free(text);
+    cr_assert_eq(proc_stop(hub, LONG), 0);
+    proc_free(hub);
+}
+
+Test(bench, parse_counts_the_same_in_all_pieces)
+{
+    const char *path = temporary(), *json = temporary();
+    char file[64];
+    snprintf(file, sizeof file, "%s", path);
+    FILE *f = fopen(file, "w");
+    cr_assert_not_null(f);
+    for (int i = 0; i < 5000; i++)
+        fprintf(f, "id: %d\nevent: e\ndata: line one of %d\ndata: line two\n\n", i, i);
+    cr_assert_eq(fclose(f), 0);
+    expect_code(ARGS("parse", file, "--duration", "0.05", "--json", json), 0, NULL);
+    unlink(file);
+    char *text = read_json(json);
+    const char *r = server_of(text, 1, "parse@1024", "parser");
+    cr_assert_gt(number(r, "mb_per_s"), 0);
+    cr_assert_gt(number(r, "events_per_s"), 0);
+    cr_assert_eq(number(r, "lost"), 0);
+    cr_assert_gt(number(server_of(text, 0, "parse@64", "memchr"), "mb_per_s"), 0);
+    free(text);
+}
+
+/* ---- what goes wrong ---- */
+
+Test(bench, wrong_options_are_named)
+{
+    expect_code(ARGS("fanout", "--scenario", "1x7"), 64, "1x7");
+    expect_code(ARGS("fanout", "--servers", "apache"), 64, "apache");
+    expect_code(ARGS("fanout", "--frobnicate"), 64, "--frobnicate");
+    expect_code(ARGS("load"), 64, "URL");
+    expect_code(ARGS("load", "https://127.0.0.1/"), 64, "https");
+    expect_code(ARGS("load", "http://127.0.0.1:1/", "--rate", "5"), 64, "--rate");
+    expect_code(ARGS("load", "http://127.0.0.1:1/", "--publish-url", "http://127.0.0.1:1/",
+                     "--payload", "10"),
+                64, "--payload");
+    expect_code(ARGS("load", "http://127.0.0.1:1/", "--server-pid", "999999999"), 64,
+                "--server-pid");
+    expect_code(ARGS("parse", "/does/not/exist"), 64, "/does/not/exist");
+    expect_code(ARGS("dance"), 64, "dance");
+}
+
+Test(bench, help_and_version)
+{
+    static const char *const commands[] = {"load", "fanout", "parse", "storm"};
+    expect_code(ARGS("--help"), 0, NULL);
+    expect_code(ARGS("--version"), 0, NULL);
+    for (size_t i = 0; i < 4; i++)
+        expect_code(ARGS(commands[i], "--help"), 0, NULL);
+}
+
+Test(bench, nobody_there_or_no_event_stream)
+{
+    uint16_t port;
+    expect_code(ARGS("load", "http://127.0.0.1:1/", "--subscribers", "3"), 69, "refused");
+    expect_code(ARGS("storm", "http://127.0.0.1:1/", "--subscribers", "3"), 69, "refused");
+    expect_code(ARGS("fanout", "--scenario=1x1@100", "--server", "/does/not/exist", "--no-pin",
+                     "--servers=sse-server"),
+                69, "left out");
+    proc *hub = proc_start_server(ARGS("--stream", "s"), &port);
+    cr_assert_not_null(hub);
+    expect_code(ARGS("load", url_of(port, "/events?stream=none"), "--subscribers", "3"), 69,
+                "status is 404");
+    expect_code(ARGS("load", url_of(port, "/healthz"), "--subscribers", "3"), 69,
+                "not an event stream");
+    expect_code(ARGS("load", url_of(port, "/events?stream=s"), "--publish-url",
+                     url_of(port, "/healthz"), "--subscribers", "1"),
+                69, "405");
+    cr_assert_eq(proc_stop(hub, LONG), 0);
+    proc_free(hub);
+}
