@@ -11,7 +11,7 @@
 #include "../support/proc.h"
 #include "../support/wait.h"
 
-enum { LONG = 120000 };
+enum { LONG = 60000 };
 
 /* A list of arguments as the functions below want it. */
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})

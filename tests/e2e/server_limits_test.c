@@ -288,10 +288,12 @@ Test(server_drain, a_second_signal_ends_it_at_once)
     cr_assert(http_request(idle, "GET", "/healthz", NULL, NULL, 0, &r, LONG));
     http_response_fini(&r);
     proc_signal(h.process, SIGTERM);
+    int status;
     do { /* until it drains */
         cr_assert(http_request(idle, "GET", "/healthz", NULL, NULL, 0, &r, LONG));
+        status = r.status;
         http_response_fini(&r);
-    } while (r.status == 200);
+    } while (status == 200);
     proc_signal(h.process, SIGTERM);
     cr_assert_eq(proc_wait(h.process, LONG), 128 + SIGTERM);
     proc_free(h.process);
