@@ -121,6 +121,14 @@ int sse__mhd_fd(struct MHD_Connection *connection)
     return info ? info->connect_fd : -1;
 }
 
+/* An IPv4 client of a socket that takes both is the same client as on an IPv4 socket. */
+static const char *format_ipv6(const struct in6_addr *address, char out[SSE__ADDRESS_MAX])
+{
+    if (IN6_IS_ADDR_V4MAPPED(address))
+        return inet_ntop(AF_INET, &address->s6_addr[12], out, SSE__ADDRESS_MAX);
+    return inet_ntop(AF_INET6, address, out, SSE__ADDRESS_MAX);
+}
+
 void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX])
 {
     const union MHD_ConnectionInfo *info =
@@ -133,8 +141,7 @@ void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_M
         text = inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr,
                          out, SSE__ADDRESS_MAX);
     else if (address && address->sa_family == AF_INET6)
-        text = inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
-                         out, SSE__ADDRESS_MAX);
+        text = format_ipv6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, out);
     if (text != out)
         snprintf(out, SSE__ADDRESS_MAX, "%s", text ? text : "unknown");
 }
