@@ -159,7 +159,9 @@ Test(concurrency, a_stream_in_use_is_not_reaped)
 /* A stream that ended leaves its connection in order: the next request may come. */
 Test(concurrency, a_connection_goes_on_after_a_stream)
 {
-    server = serve(NULL, &port);
+    sse_server_options options = fixture_options();
+    options.heartbeat_ms = 16; /* the shortest tick: what has ended is tidied up in between */
+    server = serve(&options, &port);
     http_conn *c = http_connect(port);
     for (int round = 0; round < 10; round++) {
         create(server, "s");

@@ -1,7 +1,9 @@
 /* What a subscriber receives: content, ids, order, the answer's head; over TCP and unix sockets. */
 #include "fixture.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,6 +302,64 @@ Test(unix_socket, takes_over_a_left_over)
     cr_assert_eq(sse_server_listen(server, text, NULL, 0), SSE_OK);
     http_conn *local = join_unix(address.sun_path);
     http_close(local);
+    teardown();
+}
+
+static char seen_address[64];
+
+static int note_address(void *user, const sse_request *request)
+{
+    (void)user;
+    snprintf(seen_address, sizeof seen_address, "%s", sse_request_address(request));
+    return 0;
+}
+
+/* One socket for all addresses: IPv4 clients are seen as such, or limits and logs would not fit. */
+Test(listen, takes_all_addresses)
+{
+    sse_server_options options = fixture_options();
+    options.callbacks.authorize = note_address;
+    char bound[64];
+    server = serve(&options, &port);
+    create(server, "s");
+    cr_assert_eq(sse_server_listen(server, ":0", bound, sizeof bound), SSE_OK);
+    const char *colon = strrchr(bound, ':');
+    cr_assert_not_null(colon);
+    c = join((uint16_t)atoi(colon + 1), "s");
+    say(server, "s", "x");
+    expect_data(c, "x");
+    cr_assert_str_eq(seen_address, "127.0.0.1", "on %s", bound);
+    teardown();
+}
+
+Test(listen, takes_ipv6)
+{
+    sse_server_options options = fixture_options();
+    options.callbacks.authorize = note_address;
+    char bound[64];
+    server = serve(&options, &port);
+    create(server, "s");
+    c = NULL;
+    cr_assert_eq(sse_server_listen(server, "[::1:0", NULL, 0), SSE_EINVAL);
+    sse_err err = sse_server_listen(server, "[::1]:0", bound, sizeof bound);
+    if (err == SSE_OK) {
+        cr_assert_eq(strncmp(bound, "[::1]:", 6), 0, "%s", bound);
+        struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+        to.sin6_port = htons((uint16_t)atoi(bound + 6));
+        int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+        c = http_wrap(fd);
+        http_response head;
+        cr_assert(http_send_request(c, "GET", "/events?stream=s", NULL, NULL, 0, LONG));
+        cr_assert(http_read_head(c, &head, LONG));
+        http_response_fini(&head);
+        say(server, "s", "x");
+        expect_data(c, "x");
+        cr_assert_str_eq(seen_address, "::1");
+    } else {
+        cr_assert(err == SSE_EADDR || err == SSE_ESYS, "a machine without IPv6: %s",
+                  sse_strerror(err));
+    }
     teardown();
 }
 

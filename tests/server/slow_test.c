@@ -462,3 +462,39 @@ Test(slow, memory_is_bounded)
         stop();
     }
 }
+
+/* Few events that are large: the limit in bytes comes long before the one in events. */
+Test(slow, memory_is_bounded_in_bytes)
+{
+    enum { LARGE = 1000000, MANY = 80, LIMIT = 16 << 20 };
+    sse_server_options options = fixture_options();
+    options.stream.slow = SSE_SLOW_DROP_OLDEST;
+    options.stream.slow_grace_ms = 10;
+    server = serve(&options, &port);
+    create(server, "s");
+    const char *large = bulk(LARGE);
+    http_conn *slow = join_slowly();
+    cr_assert_eq(sse__hub_stream(server, "s", false, &stream), SSE_OK);
+    for (int i = 0; i < MANY; i++) {
+        say(server, "s", large);
+        cr_assert_leq(memory_of_log(), 2 * LIMIT + 100000);
+    }
+    wait_published(server, "s", MANY);
+    sse__stream_unref(stream);
+    read_head(slow);
+    uint64_t received = 0, missed = 0;
+    while (received + missed < MANY) {
+        http_block block = next(slow);
+        if (block.type)
+            missed += strtoull(strstr(block.data, "\"missed\":") + 9, NULL, 10);
+        else
+            received++;
+        http_block_fini(&block);
+    }
+    cr_assert_eq(received + missed, MANY);
+    cr_assert_gt(missed, 0);
+    cr_assert_eq(stats_of(server, "s").dropped, missed);
+    cr_assert_leq(stats_of(server, "s").history_bytes, LIMIT);
+    http_close(slow);
+    stop();
+}

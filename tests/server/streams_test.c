@@ -208,6 +208,27 @@ Test(streams, long_ids_are_cut_in_statistics_only)
     sse_server_free(server);
 }
 
+/* An event without an id of its own is named by its position. */
+Test(streams, statistics_name_events_without_an_id)
+{
+    uint16_t port;
+    sse_server *server = serve(NULL, &port);
+    create(server, "a");
+    sse_event event = {.comment = sse_cstr("no id here")};
+    cr_assert_eq(sse_server_publish(server, "a", &event), SSE_OK);
+    wait_published(server, "a", 1);
+    sse_stream_stats s = stats_of(server, "a");
+    cr_assert_eq(strspn(s.oldest_id, "0123456789abcdef"), 12, "%s", s.oldest_id);
+    cr_assert_str_eq(s.oldest_id + 12, "-1");
+    /* And can be resumed from. */
+    say(server, "a", "x");
+    http_conn *c = join_after(port, "a", s.oldest_id);
+    expect_data(c, "x");
+    cr_assert_eq(stats_of(server, "a").gaps, 0);
+    http_close(c);
+    sse_server_free(server);
+}
+
 typedef struct visit {
     char names[200];
     int stop_after;
