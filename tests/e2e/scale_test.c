@@ -26,7 +26,7 @@
 #endif
 
 #ifdef SLOW_BUILD
-enum { SUBSCRIBERS = 150, EVENTS = 1000 };
+enum { SUBSCRIBERS = 300, EVENTS = 1000 };
 #else
 enum { SUBSCRIBERS = 1000, EVENTS = 1000 };
 #endif
@@ -225,7 +225,7 @@ static void check_stream(http_conn *c, int stream)
 Test(scale, streams_and_publishers)
 {
     const char *args[STREAMS + 1] = {NULL};
-    char names[STREAMS][16];
+    char names[STREAMS][32];
     http_conn *readers[STREAMS];
     struct load loads[PUBLISHERS];
     for (int i = 0; i < STREAMS; i++) {
