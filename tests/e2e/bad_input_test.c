@@ -1,5 +1,6 @@
-/* Broken, hostile and unlucky requests to sse-server: each ends in a clear error or a closed connection, and a legitimate
- * subscriber beside notices nothing. What servers do to sse-sub is in bad_server_test.c. */
+/* Broken, hostile and unlucky requests to sse-server: each ends in a clear error or a closed
+ * connection, and a legitimate subscriber beside notices nothing. What servers do to sse-sub is in
+ * bad_server_test.c. */
 #include "e2e.h"
 
 #include <criterion/criterion.h>

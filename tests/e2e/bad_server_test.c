@@ -1,5 +1,5 @@
-/* Servers that send garbage, stop in the middle or refuse: sse-sub says clearly what is wrong, gives up or goes on as it
- * should, and never prints half an event. */
+/* Servers that send garbage, stop in the middle or refuse: sse-sub says clearly what is wrong,
+ * gives up or goes on as it should, and never prints half an event. */
 #include "e2e.h"
 #include "scripted_server.h"
 
@@ -10,7 +10,8 @@
 
 #define GOOD STREAM_HEAD "data: good\n\n"
 
-/* The first answer is bad, the second one good: sse-sub must come back and print nothing of the first but `before`. */
+/* The first answer is bad, the second one good: sse-sub must come back and print nothing of the
+ * first but `before`. */
 static void comes_back_after(const char *bad, reply_end end, const char *before)
 {
     scripted *s = scripted_start(scripted_play, REPLIES({bad, end, 0}, {GOOD, END_HOLD, 0}));

@@ -1,7 +1,9 @@
-/* Debian's chromium, headless, with a plain EventSource page: it receives events, and resumes after a restart of the server.
+/* Debian's chromium, headless, with a plain EventSource page: it receives events, and resumes after
+ * a restart of the server.
  *
- * The page comes from a server of the test's own, that is from another origin than the events (sse-server has --cors-origin for
- * it). It posts what happens back to that server, one report a request and in order, so that no driver is needed. */
+ * The page comes from a server of the test's own, that is from another origin than the events
+ * (sse-server has --cors-origin for it). It posts what happens back to that server, one report a
+ * request and in order, so that no driver is needed. */
 #include "e2e.h"
 #include "scripted_server.h"
 
@@ -72,7 +74,8 @@ static void wait_report(scripted *s, const char *report, proc *browser)
     cr_assert(came, "the page does not report '%s'; the browser says: %s", report, err_of(browser));
 }
 
-/* The messages must be the numbers below n, each once and in order. Returns how many connections were opened. */
+/* The messages must be the numbers below n, each once and in order. Returns how many connections
+ * were opened. */
 static int check_messages(scripted *s, size_t n)
 {
     const char *report;

@@ -1,6 +1,7 @@
-/* A connection that breaks at any byte, with the server alive: the client resumes from the server's history without a loss, a
- * duplicate or a gap. A relay between them breaks off each connection after so many bytes of the answer, by turns with FIN and
- * RST, inside lines, chunks and headers. */
+/* A connection that breaks at any byte, with the server alive: the client resumes from the server's
+ * history without a loss, a duplicate or a gap. A relay between them breaks off each connection
+ * after so many bytes of the answer, by turns with FIN and RST, inside lines, chunks and headers.
+ */
 #include "e2e.h"
 
 #include <arpa/inet.h>

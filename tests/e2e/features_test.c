@@ -1,5 +1,6 @@
-/* The client's rows of the table "Every feature of r3labs/sse and what carries it here" (features.md), each with the real
- * server. The server's rows are in server_*_test.c here and in tests/server. */
+/* The client's rows of the table "Every feature of r3labs/sse and what carries it here"
+ * (features.md), each with the real server. The server's rows are in server_*_test.c here and in
+ * tests/server. */
 #include "e2e.h"
 
 #include <criterion/criterion.h>
@@ -82,7 +83,8 @@ static void wait_count(const _Atomic int *counter, int value)
     cr_assert(wait_until(reached, &c, LONG), "%d, not %d", *counter, value);
 }
 
-/* features r3labs `Subscribe`, `SubscribeRaw`: blocks, with callbacks, until one of them ends it. */
+/* features r3labs `Subscribe`, `SubscribeRaw`: blocks, with callbacks, until one of them ends it.
+ */
 Test(features, subscribe_blocks)
 {
     seen s = {.want = 3};
@@ -121,7 +123,8 @@ Test(features, subscribe_with_context)
     hub_end(&h);
 }
 
-/* features r3labs `SubscribeChan`, `SubscribeChanRaw`: a channel that poll() can wait on, beside other descriptors. */
+/* features r3labs `SubscribeChan`, `SubscribeChanRaw`: a channel that poll() can wait on, beside
+ * other descriptors. */
 Test(features, subscribe_chan)
 {
     sse_chan *chan;
@@ -148,7 +151,8 @@ Test(features, subscribe_chan)
     hub_end(&h);
 }
 
-/* features r3labs `OnConnect`, `OnDisconnect`, `ReconnectNotify`: once for each connection, at its time. */
+/* features r3labs `OnConnect`, `OnDisconnect`, `ReconnectNotify`: once for each connection, at its
+ * time. */
 Test(features, on_connect_and_on_disconnect)
 {
     seen s = {.want = -1};
@@ -237,7 +241,8 @@ static sse_err add_token(void *user, sse_subscription *sub, void *curl)
                : SSE_EINVAL;
 }
 
-/* features r3labs `Connection` transport: the hook that receives the CURL *, before each request. */
+/* features r3labs `Connection` transport: the hook that receives the CURL *, before each request.
+ */
 Test(features, connection_hook)
 {
     seen s = {.want = 1};
@@ -255,7 +260,7 @@ Test(features, connection_hook)
     hub_end(&h);
 }
 
-/* features r3labs `Headers`, and a query of the URL's own. */
+/* features r3labs `NewClient(url, opts)`: `Headers`, and a query of the URL's own. */
 Test(features, headers_and_query)
 {
     seen s = {.want = 1};

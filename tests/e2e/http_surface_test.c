@@ -162,7 +162,7 @@ Test(http_surface, publish_many_all_or_none)
 
 /* ---- DELETE /events ---- */
 
-/* conformance 32 on the server's side: what ends a stream ends its subscribers. */
+/* What ends a stream ends its subscribers, after what was published. */
 Test(http_surface, remove)
 {
     hub h = hub_start(ARGS("--stream=s", "--stream=other"));
@@ -421,7 +421,8 @@ Test(http_surface, status_429)
     hub_end(&h);
 }
 
-/* While it drains: known connections are told, new ones are not accepted, what is queued is delivered. */
+/* While it drains: known connections are told, new ones are not accepted, what is queued is
+ * delivered. */
 Test(http_surface, status_503)
 {
     hub h = hub_start(ARGS("--stream=s", "--drain=600"));

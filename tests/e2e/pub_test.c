@@ -1,5 +1,5 @@
-/* sse-pub: its options against the real server, and against a script where the real one cannot be provoked. Exit codes are
- * in exit_test.c. */
+/* sse-pub: its options against the real server, and against a script where the real one cannot be
+ * provoked. Exit codes are in exit_test.c. */
 #include "e2e.h"
 #include "scripted_server.h"
 

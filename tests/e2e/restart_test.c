@@ -1,6 +1,6 @@
-/* sse-server killed or ended under connected clients, and started again on the same port: what was published before and
- * after arrives exactly once and in order. Ids of another epoch make the new server tell of a gap, which is an event of type
- * "gap" in between. */
+/* sse-server killed or ended under connected clients, and started again on the same port: what was
+ * published before and after arrives exactly once and in order. Ids of another epoch make the new
+ * server tell of a gap, which is an event of type "gap" in between. */
 #include "e2e.h"
 #include "json.h"
 
@@ -145,7 +145,8 @@ static bool tried_often(void *arg)
     return count(err_of(s->p), "next attempt in") >= s->times;
 }
 
-/* conformance 21, 22: it never just stops; a connection that lived brings the delay back to its base. */
+/* conformance 21, 22: it never just stops; a connection that lived brings the delay back to its
+ * base. */
 Test(restart, keeps_trying)
 {
     int gaps = 0;
@@ -175,7 +176,8 @@ Test(restart, keeps_trying)
     hub_end(&h);
 }
 
-/* Every server says how long to wait, once as an option of its own, once with the event that goes before the end. */
+/* Every server says how long to wait, once as an option of its own, once with the event that goes
+ * before the end. */
 static void check_asked_delay(const char *retry, int signal_number, long least)
 {
     hub h = hub_start(ARGS("--stream=s", "--retry", retry));

@@ -1,8 +1,9 @@
-/* Many subscribers and many publishers at one sse-server: each subscriber receives every event, in order, checked by content.
+/* Many subscribers and many publishers at one sse-server: each subscriber receives every event, in
+ * order, checked by content.
  *
- * The subscribers are sockets that one thread reads with epoll; what they read is checked byte by byte against the events' wire
- * format, of which only the ids (made by the server) are skipped. ThreadSanitizer makes the server some ten times slower and
- * gets fewer subscribers. */
+ * The subscribers are sockets that one thread reads with epoll; what they read is checked byte by
+ * byte against the events' wire format, of which only the ids (made by the server) are skipped.
+ * ThreadSanitizer makes the server some ten times slower and gets fewer subscribers. */
 #include "e2e.h"
 
 #include <arpa/inet.h>
@@ -50,7 +51,8 @@ typedef struct subscriber {
     bool in_body;
 } subscriber;
 
-/* One whole line of the answer, a header or a line of the stream. Those that are no data do not matter here. */
+/* One whole line of the answer, a header or a line of the stream. Those that are no data do not
+ * matter here. */
 static void take_line(subscriber *s)
 {
     s->line[s->len] = '\0';

@@ -1,4 +1,5 @@
-/* The options of sse-server that limit something: seen from outside by what is refused, and that others go on. */
+/* The options of sse-server that limit something: seen from outside by what is refused, and that
+ * others go on. */
 #include "e2e.h"
 
 #include <arpa/inet.h>

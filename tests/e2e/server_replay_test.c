@@ -1,4 +1,5 @@
-/* What the options of sse-server do for those who subscribe: history and replay, heartbeats, retry, base64, headers. */
+/* What the options of sse-server do for those who subscribe: history and replay, heartbeats, retry,
+ * base64, headers. */
 #include "e2e.h"
 
 #include <criterion/criterion.h>
@@ -209,7 +210,7 @@ Test(server_replay, none_tells_of_the_gap)
 
 /* ---- what each subscriber gets ---- */
 
-/* conformance 33: comments on idle connections; that they cost nothing while events flow is seen by their absence. */
+/* conformance 33: comments on an idle connection, and nothing else. */
 Test(server_wire, heartbeat)
 {
     hub h = hub_start(ARGS("--stream=s", "--heartbeat", "0.1"));
@@ -298,7 +299,8 @@ Test(server_wire, base64)
     hub_end(&h);
 }
 
-/* features r3labs `Headers`; conformance 27, 28: the headers leave before any event, and these are they. */
+/* features r3labs `Headers`; conformance 27, 28: the headers leave before any event, and these are
+ * they. */
 Test(server_wire, headers)
 {
     hub h = hub_start(ARGS("--stream=s", "--header", "X-One: first", "--header=X-Two:second"));

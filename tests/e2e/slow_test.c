@@ -1,5 +1,5 @@
-/* A subscriber that stops reading, under each policy of sse-server: the others receive everything, the counters say what
- * happened, and the slow one learns what it lost. */
+/* A subscriber that stops reading, under each policy of sse-server: the others receive everything,
+ * the counters say what happened, and the slow one learns what it lost. */
 #include "e2e.h"
 #include "json.h"
 
@@ -83,8 +83,8 @@ static void publish_to(const hub *h, http_conn *healthy)
     }
 }
 
-/* What the slow one gets when it reads again: numbers that grow, and gaps. Ends with the last event. Returns how many events
- * came; adds up what the gaps tell. */
+/* What the slow one gets when it reads again: numbers that grow, and gaps. Ends with the last
+ * event. Returns how many events came; adds up what the gaps tell. */
 static size_t read_late(http_conn *c, size_t last, uint64_t *missed, uint64_t *gaps)
 {
     size_t n = 0, next = 0;
@@ -175,7 +175,8 @@ Test(slow, drop_oldest) { check_drop("drop-oldest"); }
 
 Test(slow, drop_newest) { check_drop("drop-newest"); }
 
-/* Which events are lost is what the two differ in: the newest survive, or those that waited first. */
+/* Which events are lost is what the two differ in: the newest survive, or those that waited first.
+ */
 static size_t last_before_first_gap(const char *policy, size_t *first_after)
 {
     hub h = start(policy);

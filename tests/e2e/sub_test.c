@@ -1,5 +1,5 @@
-/* sse-sub: its options, against the real server where that can show them, else against a server that plays a script. Exit
- * codes are in exit_test.c. */
+/* sse-sub: its options, against the real server where that can show them, else against a server
+ * that plays a script. Exit codes are in exit_test.c. */
 #include "e2e.h"
 #include "json.h"
 #include "scripted_server.h"
@@ -246,7 +246,7 @@ Test(sub, quiet_by_default)
 
 /* ---- connections ---- */
 
-/* conformance 24: comments count as signs of life; silence ends in a reconnection. */
+/* conformance 24: silence ends in a reconnection. */
 Test(sub, idle_timeout)
 {
     scripted *s =

@@ -1,5 +1,5 @@
-/* HTTPS at the clients: --cacert, --insecure, --cert and --key against the server of the openssl command, which sends a prepared
- * answer (sse-server has no TLS yet). */
+/* HTTPS at the clients: --cacert, --insecure, --cert and --key against the server of the openssl
+ * command, which sends a prepared answer (sse-server has no TLS yet). */
 #include "e2e.h"
 
 #include <criterion/criterion.h>
@@ -30,7 +30,8 @@ static void write_answer(void)
     fclose(file);
 }
 
-/* Start the server with these arguments more; it serves the files of its directory as whole answers. */
+/* Start the server with these arguments more; it serves the files of its directory as whole
+ * answers. */
 static proc *serve(const char *more, unsigned *port)
 {
     const char *command = text("cd '%s' && exec openssl s_server -accept 127.0.0.1:0 -cert "
