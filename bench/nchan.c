@@ -43,7 +43,7 @@ static const char configuration[] = "load_module %s;\n"
                                     "      nchan_subscriber eventsource;\n"
                                     "      nchan_channel_id $1;\n"
                                     "      nchan_eventsource_ping_interval 0;\n"
-                                    "      nchan_subscriber_first_message newest;\n"
+                                    "      nchan_subscriber_first_message %s;\n"
                                     "    }\n"
                                     "    location ~ ^/pub/(\\d+)$ {\n"
                                     "      nchan_publisher http;\n"
@@ -73,7 +73,7 @@ static bool write_configuration(const server *s, const server_needs *needs, uint
     uint32_t slots = needs->connections * 2 + 1024;
     uint64_t descriptors = raise_fd_limit(slots);
     fprintf(f, configuration, module, geteuid() == 0 ? "user root;\n" : "", d, d,
-            (unsigned)descriptors, slots, d, d, d, d, d, port);
+            (unsigned)descriptors, slots, d, d, d, d, d, port, needs->replay ? "oldest" : "newest");
     return fclose(f) == 0;
 }
 

@@ -24,6 +24,7 @@
 #define ANSWER_BUFFER 65536u
 #define BACKOFF_MIN_NS 100000u
 #define BACKOFF_MAX_NS 5000000u
+#define IDLE_NS 500000000u
 #define NS 1000000000.0
 
 struct publisher {
@@ -251,6 +252,18 @@ static uint32_t exchange(publisher *p, uint32_t stream, uint32_t answers, uint32
     return fine;
 }
 
+/* A server may close a connection on which nothing was asked for some time. */
+static void refresh_connection(publisher *p)
+{
+    char byte;
+    if (now_ns() - p->free_ns < IDLE_NS || recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return;
+    close(p->fd);
+    p->fd = open_connection(p->options.url);
+    if (p->fd < 0)
+        give_up(p, "connecting again to publish: %s", strerror(errno));
+}
+
 /* Offer n events until the server has taken them. */
 static void publish(publisher *p, uint32_t stream, uint32_t n)
 {
@@ -283,7 +296,7 @@ static void publish(publisher *p, uint32_t stream, uint32_t n)
 /* ---- the schedule ---- */
 
 /* How many events of a stream are due and not yet published. */
-static uint64_t due_events(const publisher *p, uint32_t stream, uint64_t now)
+static uint64_t scheduled(const publisher *p, uint32_t stream, uint64_t now)
 {
     if (p->options.rate <= 0)
         return UINT32_MAX;
@@ -293,6 +306,15 @@ static uint64_t due_events(const publisher *p, uint32_t stream, uint64_t now)
         return 0;
     uint64_t all = (uint64_t)(elapsed - offset) + 1;
     return all > p->published[stream] ? all - p->published[stream] : 0;
+}
+
+static uint64_t due_events(const publisher *p, uint32_t stream, uint64_t now)
+{
+    uint64_t n = scheduled(p, stream, now), limit = p->options.limit;
+    if (limit == 0)
+        return n;
+    uint64_t left = limit - p->published[stream];
+    return n < left ? n : left;
 }
 
 /* The next stream, in turn, with something due. Returns how much; 0: nothing, and *until says when
@@ -309,7 +331,7 @@ static uint64_t next_due(publisher *p, uint32_t *stream, uint64_t *until)
             *stream = s;
             return n;
         }
-        uint64_t due = due_ns(p, s, p->published[s]);
+        uint64_t due = p->options.rate > 0 ? due_ns(p, s, p->published[s]) : UINT64_MAX;
         if (due < *until)
             *until = due;
     }
@@ -332,6 +354,8 @@ static void *publisher_run(void *arg)
         uint64_t n = next_due(p, &stream, &until);
         uint64_t soon = now_ns() + 50000000u;
         if (n > 0)
+            refresh_connection(p);
+        if (n > 0 && p->fd >= 0)
             publish(p, stream, (uint32_t)(n < most ? n : most));
         if (n > 0)
             p->free_ns = now_ns();
@@ -374,7 +398,7 @@ publisher *publisher_start(const publisher_options *options)
     p->published = tool_must(calloc(o->streams, sizeof *p->published));
     p->payload = tool_must(malloc(o->payload));
     stamp_init(p->payload, o->payload, o->run, 0);
-    p->start_ns = now_ns();
+    p->start_ns = p->free_ns = now_ns();
     if (sse__thread_start(&p->thread, "publish", 0, publisher_run, p) != SSE_OK) {
         fputs("sse-bench: no thread to be had\n", stderr);
         exit(TOOL_UNAVAILABLE);
@@ -383,6 +407,14 @@ publisher *publisher_start(const publisher_options *options)
 }
 
 bool publisher_works(const publisher *p) { return !atomic_load(&p->failed); }
+
+void publisher_wait(publisher *p)
+{
+    uint64_t all = (uint64_t)p->options.limit * p->options.active;
+    while (publisher_works(p) && publisher_sent(p) < all)
+        wait_until_ns(now_ns() + 1000000u);
+}
+
 uint64_t publisher_sent(const publisher *p) { return atomic_load(&p->sent); }
 
 void publisher_stop(publisher *p)

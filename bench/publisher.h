@@ -27,11 +27,12 @@ typedef struct publisher_options {
     uint32_t run;
     uint32_t first;    /* number of the first stream */
     uint32_t active;   /* publish to the first so many streams only; 0 = all */
+    uint32_t limit;    /* events for each stream, then it is done; 0 = no end */
     uint32_t batch;    /* events in a request at most; 0 = 256 */
     uint32_t pipeline; /* PUBLISH_PLAIN: requests under way at once; 0 = 1 */
     publish_format format;
     bool named; /* as in http_target() */
-    bool reserved[3];
+    bool reserved[7];
 } publisher_options;
 
 typedef struct publisher publisher;
@@ -41,6 +42,8 @@ publisher *publisher_start(const publisher_options *options);
 
 /* False once it has given up. */
 bool publisher_works(const publisher *p);
+/* Wait until it has reached its limit, or given up. */
+void publisher_wait(publisher *p);
 /* Events that the server has taken so far. */
 uint64_t publisher_sent(const publisher *p);
 

@@ -206,16 +206,23 @@ static void send_dirty(void)
 static void subscribe(peer *p, stream *s)
 {
     sub *u = tool_must(calloc(1, sizeof *u));
-    *u = (sub){.stream = s, .at = end_of(s), .event = s->events, .slot = s->n, .fd = p->fd};
+    uint64_t event = s->events > config.replay ? s->events - config.replay : 0;
+    *u = (sub){.stream = s, .event = event, .slot = s->n, .fd = p->fd};
+    u->at = event > 0 ? s->ends[(event - 1) % LOG_EVENTS] : 0;
+    u->blocked = event < s->events; /* epoll tells at once that it may send */
     if (s->n == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 4;
         s->subs = tool_must(realloc(s->subs, s->cap * sizeof(sub *)));
     }
     s->subs[s->n++] = u;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                .data.u64 = (uint64_t)((uintptr_t)u | IS_SUB)};
-    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, p->fd, &event);
+    if (u->at < s->low_at)
+        s->low_at = u->at;
+    if (event < s->low_event)
+        s->low_event = event;
     (void)!send(p->fd, subscribed, sizeof subscribed - 1, MSG_NOSIGNAL);
+    struct epoll_event watch = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.u64 = (uint64_t)((uintptr_t)u | IS_SUB)};
+    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, p->fd, &watch);
     tool_buffer_free(&p->in);
     free(p);
 }

@@ -13,6 +13,7 @@
 typedef struct raw_options {
     int listener;       /* bound and listening, non-blocking */
     uint32_t coalesce;  /* events in one send() at most */
+    uint32_t replay;    /* events that a new subscriber gets from what went before */
     uint32_t log_bytes; /* of a stream, a power of two: publishers wait when it is full */
 } raw_options;
 

@@ -26,6 +26,7 @@ const metric metrics[] = {
     METRIC(p99_us, "latency p99, us", "latency p99", 1, true),
     METRIC(p999_us, "latency p99.9, us", NULL, 1, true),
     METRIC(max_us, "latency max, us", NULL, 1, true),
+    METRIC(served_after_ms, "all served after, ms", "all served after, ms", 1, true),
     METRIC(connects_per_s, "connects/s", "connects per second", 0, true),
     METRIC(server_us_per_connect, "server CPU us/connect", "server CPU per connect", 2, true),
     METRIC(bytes_per_subscriber, "bytes/subscriber", "resident bytes per subscriber", 0, true),

@@ -22,7 +22,8 @@ typedef struct result {
     double bytes_per_subscriber;
     double connects_per_s;
     double mb_per_s;
-    double seconds; /* of the window, or of what was timed */
+    double served_after_ms; /* replay, storm: until all had what they came for */
+    double seconds;         /* of the window, or of what was timed */
     double lost, duplicated, misordered, misdelivered, disconnected;
     uint64_t published;
     uint64_t slots[ENGINE_SLOTS]; /* deliveries over the window */

@@ -262,12 +262,53 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
     return code;
 }
 
-int run_measure(const run_options *o, result *r)
+/* Publish, and nobody listens. */
+static int publish_before(const run_options *o, publisher **pub, result *r)
 {
-    progress p = {.on = o->tell_progress && isatty(STDERR_FILENO)};
-    engine_totals *totals = tool_must(calloc(1, sizeof *totals));
+    publisher_options options = o->publisher;
+    options.limit = o->replay;
+    *pub = publisher_start(&options);
+    if (!*pub)
+        return failed(r, "the publisher cannot connect", strerror(errno));
+    publisher_wait(*pub);
+    publisher_stop(*pub);
+    wait_until_ns(now_ns() + (uint64_t)o->settle_ms * 1000000u);
+    return publisher_works(*pub) ? TOOL_GO_ON
+                                 : failed(r, "the publisher gave up", publisher_failure(*pub));
+}
+
+/* All come at once and get what was published before: how long until the last one has it all. */
+static int measure_replay(const run_options *o, engine_totals *t, progress *p, result *r)
+{
+    publisher *pub = NULL;
+    int code = publish_before(o, &pub, r);
+    if (code == TOOL_GO_ON) {
+        uint64_t cpu = proc_cpu_ns(&o->server), began = now_ns();
+        engine *e = engine_start(&o->engine);
+        p->what = "replaying";
+        r->subscribers = engine_wait_served(e, RAMP_TIMEOUT, tick, p);
+        engine_drain(e, publisher_published(pub), DRAIN_PATIENCE);
+        window w = {.server_cpu = proc_cpu_ns(&o->server) - cpu,
+                    .seconds = (double)(now_ns() - began) / 1e9};
+        engine_stop(e, t);
+        take_numbers(t, pub, &w, r);
+        r->events_per_s = -1;
+        r->served_after_ms = w.seconds * 1e3;
+        r->mb_per_s = (double)t->bytes / 1e6 / w.seconds;
+        r->server_us_per_delivery = (double)w.server_cpu / 1e3 / (double)t->tally.events;
+        r->disconnected = (double)t->disconnected;
+        if (r->subscribers < o->engine.subscribers)
+            code = failed(r, "not all were served", engine_failure(e));
+        engine_free(e);
+    }
+    publisher_free(pub);
+    return code;
+}
+
+static int ramp_and_measure(const run_options *o, engine_totals *totals, progress *p, result *r)
+{
     engine *e = engine_start(&o->engine);
-    int code = ramp(o, e, &p, r);
+    int code = ramp(o, e, p, r);
     if (!o->connect_only)
         r->connects_per_s = r->server_us_per_connect = -1; /* the ramp was not the point */
     if (code != TOOL_GO_ON)
@@ -275,9 +316,18 @@ int run_measure(const run_options *o, result *r)
     else if (o->connect_only)
         code = finish_connect(e, totals, r);
     else
-        code = publish_and_measure(o, e, totals, &p, r);
-    clear(&p);
+        code = publish_and_measure(o, e, totals, p, r);
     engine_free(e);
+    return code;
+}
+
+int run_measure(const run_options *o, result *r)
+{
+    progress p = {.on = o->tell_progress && isatty(STDERR_FILENO)};
+    engine_totals *totals = tool_must(calloc(1, sizeof *totals));
+    int code =
+        o->replay > 0 ? measure_replay(o, totals, &p, r) : ramp_and_measure(o, totals, &p, r);
+    clear(&p);
     free(totals);
     return code;
 }

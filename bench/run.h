@@ -14,12 +14,13 @@ typedef struct run_options {
     proc_group server;           /* n 0: unknown */
     uint32_t duration_ms, warmup_ms;
     uint32_t settle_ms; /* after the last connect */
+    uint32_t replay;    /* publish so many events first; then all come at once and get them */
     bool memory;        /* resident bytes are of interest */
     bool connect_only;  /* the window is the ramp */
     bool publish_alone; /* measure what publishing costs too */
     bool tell_progress;
     bool one_core; /* this program is pinned to one */
-    bool reserved[3];
+    bool reserved[7];
 } run_options;
 
 /* Returns TOOL_GO_ON; TOOL_UNAVAILABLE after a message in r->failure. */

@@ -77,6 +77,7 @@ static bool raw_start(server *s, const server_needs *needs, char why[200])
     if (s->pid == 0) {
         raw_options options = {.listener = listener,
                                .coalesce = needs->coalesce ? needs->coalesce : 16,
+                               .replay = needs->replay,
                                .log_bytes = needs->big ? 16u << 20 : 1u << 20};
         raw_serve(&options);
     }

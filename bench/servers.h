@@ -18,6 +18,7 @@ typedef struct server_needs {
     const tool_list *extra; /* further arguments for sse-server */
     uint32_t connections;   /* that it must take */
     uint32_t coalesce;      /* of raw: events in one send() */
+    uint32_t replay;        /* events that a new subscriber is to get from the past */
     bool flat_out;          /* publishers are to be held back, nothing is to be lost */
     bool pin;               /* to core 0 */
     bool big;               /* large events */

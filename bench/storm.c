@@ -54,13 +54,14 @@ static void report(bench *b, const storm *s, const engine_totals *totals)
     r->subscribers = s->subscribers;
     r->seconds = s->sum_s;
     r->connects_per_s = all / s->sum_s;
+    r->served_after_ms = s->sum_s / s->waves * 1e3;
     r->disconnected = (double)totals->disconnected;
     r->latency = totals->connects;
     result_quantiles(r);
     if (s->server.n > 0)
         r->server_us_per_connect = (double)s->cpu_ns / 1e3 / all;
-    result_note(r, "all served again after %.3f s on average, %.3f s at the longest",
-                s->sum_s / s->waves, s->longest_s);
+    result_note(r, "all were served again after %.1f ms on average, %.1f ms at the longest",
+                s->sum_s / s->waves * 1e3, s->longest_s * 1e3);
     results_print(scenario, stdout);
 }
 

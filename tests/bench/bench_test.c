@@ -313,6 +313,22 @@ Test(bench, fanout_measures_connects_and_memory)
     free(text);
 }
 
+Test(bench, fanout_replays_what_was_published_before)
+{
+    const char *json = temporary();
+    expect_code(ARGS("fanout", "--scenario=replay", "--subscribers", "20", "--no-pin",
+                     "--servers=raw,sse-server", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    for (int i = 0; i < 2; i++) {
+        const char *r = server_of(text, 0, "replay", i ? "sse-server" : "raw");
+        expect_nothing_lost(r);
+        cr_assert_eq(number(r, "published"), 1000);
+        cr_assert_gt(number(r, "served_after_ms"), 0);
+    }
+    free(text);
+}
+
 Test(bench, fanout_passes_arguments_on_to_the_server)
 {
     expect_code(ARGS("fanout", "--scenario=1x1@100", "--servers=sse-server", "--no-pin",
