@@ -43,7 +43,7 @@ Test(pipeline, lines)
     pipe_through(ARGS("--stream=s"), "--format=data", "--lines", lines, LINES, lines);
 }
 
-/* features r3labs `EncodeBase64` / `EncodingBase64` */
+/* features r3labs `EncodeBase64` and `EncodingBase64` */
 Test(pipeline, base64_on_both_sides)
 {
     pipe_through(ARGS("--stream=s", "--base64"), "--base64", "--lines", lines, LINES, lines);
