@@ -72,10 +72,17 @@ Test(limits, of_subscribers_per_address)
         for (int i = 0; i < 3; i++)
             c[i] = join(port, "a");
         expect_limit("/events?stream=a");
+        /* Two leave, one stays and still counts. */
+        http_close(c[0]);
+        http_close(c[1]);
+        wait_subscribers(server, "a", 1);
+        c[0] = join(port, "a");
+        c[1] = join(port, "a");
+        expect_limit("/events?stream=a");
         for (int i = 0; i < 3; i++)
             http_close(c[i]);
         wait_subscribers(server, "a", 0);
-        wait_left(server, SSE_LEFT_GONE, 3 * ((uint64_t)round + 1));
+        wait_left(server, SSE_LEFT_GONE, 5 * ((uint64_t)round + 1));
     }
     sse_server_free(server);
 }

@@ -282,6 +282,22 @@ MOUNT_TEST(cuts_off_slow_ones)
     http_close(quick);
 }
 
+/* No time to drain: who is there is cut off at once, and has left when the stop returns. */
+MOUNT_TEST(stops_without_a_drain)
+{
+    sse_server_options options = fixture_options();
+    options.drain_ms = SSE_OFF;
+    start_with(m, &options);
+    http_conn *slow = http_connect_rcvbuf(port, 4096), *c = subscribe("", NULL);
+    cr_assert(http_send_request(slow, "GET", "/sse?stream=s", NULL, NULL, 0, LONG));
+    wait_subscribers(server, "s", 2);
+    for (int i = 0; i < 50; i++)
+        say(server, "s", bulk(100000));
+    stop();
+    http_close(slow);
+    http_close(c);
+}
+
 /* Both ways in at once. */
 MOUNT_TEST(works_beside_a_listener)
 {

@@ -239,7 +239,7 @@ Test(post, who_asks_first_is_told_first)
     http_response r;
     cr_assert(http_send_text(raw,
                              "POST /events?stream=s HTTP/1.1\r\nHost: x\r\n"
-                             "Content-Length: 999999999\r\nExpect: 100-continue\r\n\r\n",
+                             "Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n",
                              LONG));
     cr_assert(http_read_head(raw, &r, LONG), "without a byte of the body");
     cr_assert_eq(r.status, 413);

@@ -3,11 +3,9 @@
 #include "fixture.h"
 
 #include "hub.h"
-#include "subscriber.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -321,117 +319,7 @@ Test(slow, try_publish_is_refused_when_the_ring_is_full)
     stop();
 }
 
-/* ---- publishers that wait ---- */
-
-enum { WAITING = 4 };
-
-static http_conn *stuck;
 static sse__stream *stream;
-static atomic_bool enough;
-
-typedef struct waiting {
-    sse__thread thread;
-    sse_err err;
-} waiting;
-
-static waiting waiters[WAITING];
-
-static void *wait_main(void *arg)
-{
-    waiting *w = arg;
-    sse_event event = {.data = {padding, BYTES}};
-    do
-        w->err = sse_server_publish(server, "s", &event);
-    while (w->err == SSE_OK && !enough);
-    return NULL;
-}
-
-/* All publishers wait for the ring, the worker for the subscriber, and that one's socket is full. */
-static bool all_stuck(void *arg)
-{
-    (void)arg;
-    sse__mutex_lock(&stream->inbox_mu);
-    bool is_stuck = stream->publishers_waiting == WAITING;
-    sse__mutex_lock(&stream->mu);
-    is_stuck = is_stuck && stream->laggards == 1;
-    if (is_stuck) {
-        struct pollfd pfd = {.fd = stream->groups->subs->fd, .events = POLLOUT};
-        is_stuck = poll(&pfd, 1, 0) == 0;
-    }
-    sse__mutex_unlock(&stream->mu);
-    sse__mutex_unlock(&stream->inbox_mu);
-    return is_stuck;
-}
-
-static void get_stuck(void)
-{
-    start(SSE_SLOW_BLOCK);
-    stuck = join_slowly();
-    enough = false;
-    for (int i = 0; i < WAITING; i++)
-        cr_assert_eq(sse__thread_start(&waiters[i].thread, "waiting", 0, wait_main, &waiters[i]),
-                     SSE_OK);
-    cr_assert_eq(sse__hub_stream(server, "s", false, &stream), SSE_OK);
-    cr_assert(wait_until(all_stuck, NULL, LONG));
-    sse__stream_unref(stream);
-}
-
-static void expect_woken(sse_err expected)
-{
-    enough = true;
-    for (int i = 0; i < WAITING; i++) {
-        sse__thread_join(&waiters[i].thread);
-        cr_assert_eq(waiters[i].err, expected, "%s", sse_strerror(waiters[i].err));
-    }
-}
-
-/* And the subscriber that blocks the stream is cut off, though nobody stops the server. */
-Test(slow, publishers_that_wait_are_woken_by_a_removal)
-{
-    get_stuck();
-    cr_assert_eq(sse_server_remove_stream(server, "s"), SSE_OK);
-    expect_woken(SSE_ENOSTREAM);
-    wait_left(server, SSE_LEFT_REMOVED, 1);
-    http_close(stuck);
-    stop();
-}
-
-Test(slow, publishers_that_wait_are_woken_by_a_close)
-{
-    get_stuck();
-    sse_server_close(server);
-    expect_woken(SSE_ECLOSED);
-    wait_left(server, SSE_LEFT_DRAINED, 1);
-    http_close(stuck);
-    stop();
-}
-
-Test(slow, publishers_that_wait_are_woken_when_the_slow_one_leaves)
-{
-    get_stuck();
-    http_close(stuck);
-    expect_woken(SSE_OK);
-    stop();
-}
-
-/* Stopping does not wait longer than it may, also for a stream that is not in the table any more. */
-Test(slow, a_stop_ends_what_blocks)
-{
-    for (int removed = 0; removed < 2; removed++) {
-        get_stuck();
-        if (removed) {
-            cr_assert_eq(sse_server_remove_stream(server, "s"), SSE_OK);
-            expect_woken(SSE_ENOSTREAM);
-        }
-        sse_server_stop(server);
-        if (!removed)
-            expect_woken(SSE_ECLOSED);
-        cr_assert_eq(totals(server).subscribers, 0);
-        cr_assert_eq(totals(server).workers, 0);
-        http_close(stuck);
-        stop();
-    }
-}
 
 static size_t memory_of_log(void)
 {
