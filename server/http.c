@@ -89,8 +89,9 @@ static bool allowed(const sse__http_call *call, sse_action action, const char *s
         return true;
     sse_request request = {.call = call, .stream = stream, .action = action};
     sse__mhd_address(call->connection, request.address);
-    sse__assert_no_locks();
+    sse__hub_callback_begin();
     int status = options->callbacks.authorize(options->user, &request);
+    sse__hub_callback_end();
     if (status == 0)
         return true;
     if (status < 400 || status > 599)

@@ -248,6 +248,20 @@ void sse__hub_reap(sse_server *hub, uint64_t now_ms)
 
 /* ---- publishing ---- */
 
+/* Callbacks of the user's that this thread is inside of. */
+static _Thread_local unsigned callbacks;
+
+void sse__hub_callback_begin(void)
+{
+    sse__assert_no_locks();
+    callbacks++;
+}
+
+void sse__hub_callback_end(void)
+{
+    callbacks--;
+}
+
 sse_err sse__hub_message(const sse_server *hub, const sse_event *event, sse_msg **out)
 {
     sse_err err = sse_event_check(event);
@@ -282,7 +296,7 @@ static sse_err publish(sse_server *hub, const char *name, const sse_event *event
 
 sse_err sse_server_publish(sse_server *server, const char *stream, const sse_event *event)
 {
-    return publish(server, stream, event, true);
+    return publish(server, stream, event, callbacks == 0);
 }
 
 sse_err sse_server_try_publish(sse_server *server, const char *stream, const sse_event *event)

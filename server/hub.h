@@ -76,6 +76,10 @@ SSE_NODISCARD sse_err sse__hub_stream(sse_server *hub, const char *name, bool cr
 SSE_NODISCARD sse_err sse__hub_message(const sse_server *hub, const sse_event *event,
                                        sse_msg **out);
 
+/* Around a callback of the user's: inside it nothing waits. Thread: the one that calls it. */
+void sse__hub_callback_begin(void);
+void sse__hub_callback_end(void);
+
 /* Count a subscriber from this address in, or refuse: SSE_OK, SSE_ELIMIT, SSE_ECLOSED, SSE_ENOMEM.
  */
 SSE_NODISCARD sse_err sse__hub_enter(sse_server *hub, const char *address, sse__ip **ip);

@@ -149,11 +149,12 @@ static void tell_user(const sse__sub *sub, sse_leave_reason reason)
 {
     const sse_server_options *options = &sub->stream->hub->options;
     sse_subscriber_info info = {sub->number, sub->stream->name, sub->address, sub->last_event_id};
-    sse__assert_no_locks();
+    sse__hub_callback_begin();
     if (reason == 0 && options->callbacks.on_subscribe)
         options->callbacks.on_subscribe(options->user, &info);
     if (reason != 0 && options->callbacks.on_unsubscribe)
         options->callbacks.on_unsubscribe(options->user, &info, reason);
+    sse__hub_callback_end();
 }
 
 sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out)

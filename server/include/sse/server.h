@@ -83,7 +83,8 @@ typedef struct sse_subscriber_info {
 
 /* Called without any lock held, from I/O threads of the server or the thread of the user's daemon.
  * They should be quick: others are served by the same thread. They may call any sse_server function
- * but sse_server_stop() and sse_server_free(). */
+ * but sse_server_stop() and sse_server_free(); sse_server_publish() does not wait inside them, as
+ * the room may be made by the very thread that would wait: it returns SSE_EFULL. */
 typedef struct sse_server_callbacks {
     /* Return 0 to allow, or an HTTP status (400 to 599) to answer instead. 401 adds
      * `WWW-Authenticate: Bearer`. */
@@ -191,7 +192,8 @@ SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *
  * stream is named by `?stream=`. The daemon needs MHD_ALLOW_SUSPEND_RESUME, and
  * sse_server_completed() as (or called from) its MHD_OPTION_NOTIFY_COMPLETED with the server as
  * closure, for the requests that this function has served. Any threading mode of the daemon but
- * MHD_USE_THREAD_PER_CONNECTION.
+ * MHD_USE_THREAD_PER_CONNECTION. A daemon without a thread of its own (MHD_run() in your loop) is
+ * not woken by an event: it leaves at the loop's next turn, so turn it often.
  * Thread:  the daemon's. */
 SSE_API int sse_server_handle(sse_server *server, struct MHD_Connection *connection,
                               const char *url, const char *method, const char *version,
@@ -223,11 +225,12 @@ SSE_API SSE_NODISCARD sse_err sse_server_clear_history(sse_server *server, const
 
 /* Publish one event to every subscriber of `stream`. An event that holds data and no id gets one,
  * "<epoch>-<number>".
- * Thread:  any. Blocks while the stream's ring is full; sse_server_try_publish() does not.
+ * Thread:  any. Blocks while the stream's ring is full, except inside the server's callbacks;
+ *          sse_server_try_publish() never does.
  * Owns:    borrows all pointers until it returns; copies what it keeps.
  * Returns: SSE_OK, SSE_ENOSTREAM, SSE_EINVAL (id or type holds CR, LF or NUL), SSE_ETOOBIG
- *          (max_event_bytes), SSE_ECLOSED, SSE_ENOMEM; try only: SSE_EFULL. With auto_stream also
- *          what sse_server_create_stream() returns.
+ *          (max_event_bytes), SSE_ECLOSED, SSE_ENOMEM; where it does not block: SSE_EFULL. With
+ *          auto_stream also what sse_server_create_stream() returns.
  * Partial: on an error nothing was queued.
  * Units:   event->retry_ms in milliseconds. */
 SSE_API SSE_NODISCARD sse_err sse_server_publish(sse_server *server, const char *stream,
