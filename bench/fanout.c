@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FD_RESERVE 64
-
 typedef struct scenario {
     const char *name;
     const char *what;
@@ -174,18 +172,6 @@ static scenario adapt(const bench_options *o, const scenario *from)
     return s;
 }
 
-/* Room for so many subscribers, in this process and (it inherits the limit) in the server. */
-static uint32_t affordable(uint32_t wanted, result *r)
-{
-    uint64_t limit = raise_fd_limit((uint64_t)wanted + FD_RESERVE);
-    if (limit >= (uint64_t)wanted + FD_RESERVE)
-        return wanted;
-    uint32_t n = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
-    result_note(r, "%u subscribers instead of %u: the limit is %llu descriptors (ulimit -n)", n,
-                wanted, (unsigned long long)limit);
-    return n;
-}
-
 /* ---- one run ---- */
 
 static void fill(const bench *b, const scenario *s, const server *srv, uint32_t payload,
@@ -283,7 +269,7 @@ static int run_scenario(bench *b, const scenario *from)
         }
         result *r = results_server(out, server_names[kind]);
         r->judged = kind != SERVER_NCHAN; /* what it loses is a result of the comparison */
-        s.subscribers = affordable(s.subscribers, r);
+        s.subscribers = run_affordable(s.subscribers, r);
         int ran = run_on(b, &s, kind, r);
         /* nchan is there to be compared with: where it fails is a result. */
         if (ran == TOOL_USAGE || (ran != TOOL_GO_ON && kind != SERVER_NCHAN))

@@ -4,21 +4,6 @@
 
 #include <string.h>
 
-#define FD_RESERVE 64
-
-/* As many subscribers as there are descriptors for. */
-static uint32_t affordable(const bench *b, uint32_t wanted, result *r)
-{
-    uint64_t limit = raise_fd_limit((uint64_t)wanted + FD_RESERVE);
-    if (limit >= (uint64_t)wanted + FD_RESERVE)
-        return wanted;
-    uint32_t n = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
-    result_note(r, "%u subscribers instead of %u: the limit is %llu descriptors (ulimit -n)", n,
-                wanted, (unsigned long long)limit);
-    tool_say(b->tool, "%s", r->notes[r->nnotes - 1]);
-    return n;
-}
-
 static int parse_url(const bench *b, http_url *url, const char *text)
 {
     const char *wrong = http_url_parse(url, text);
@@ -72,7 +57,7 @@ static int measure(bench *b, run_options *run)
              run->publisher.url ? "published to" : "listening only");
     scenario_result *s = results_scenario(&b->all, "load", what);
     result *r = results_server(s, "target");
-    run->engine.subscribers = affordable(b, run->engine.subscribers, r);
+    run->engine.subscribers = run_affordable(run->engine.subscribers, r);
     if (b->options->pin)
         pin_to_core(1);
     int code = run_measure(run, r);

@@ -133,8 +133,10 @@ bool nchan_start(server *s, const server_needs *needs, char why[200])
     for (int i = 0; i < 500 && s->pid > 0; i++) {
         /* Its worker is there once the master has a child; only then is its CPU counted. */
         proc_group group;
-        if (answers(&s->subscribe) && proc_group_find(&group, s->pid) && group.n > 1)
+        if (answers(&s->subscribe) && proc_group_find(&group, s->pid) && group.n > 1) {
+            nchan_clean(s); /* it has read and opened all; whatever happens to us, nothing stays */
             return true;
+        }
         wait_until_ns(now_ns() + 10000000u);
     }
     last_log_line(s, why);

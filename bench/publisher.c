@@ -34,7 +34,9 @@ struct publisher {
     int fd;
     atomic_bool stop;
     atomic_bool failed;
+    atomic_bool finished; /* all that was due before `until` is published */
     atomic_ullong sent;
+    atomic_ullong until; /* nothing is due any more from then on */
     tool_buffer request; /* publisher's thread, like all that follows, until it is joined */
     tool_buffer body;    /* of a batch */
     uint64_t *published; /* by stream */
@@ -321,7 +323,9 @@ static uint64_t due_events(const publisher *p, uint32_t stream, uint64_t now)
  * there will be. */
 static uint64_t next_due(publisher *p, uint32_t *stream, uint64_t *until)
 {
-    uint64_t now = now_ns();
+    uint64_t now = now_ns(), end = atomic_load(&p->until);
+    if (now > end)
+        now = end;
     *until = UINT64_MAX;
     for (uint32_t i = 0; i < p->options.active; i++) {
         uint32_t s = p->turn;
@@ -359,9 +363,12 @@ static void *publisher_run(void *arg)
             publish(p, stream, (uint32_t)(n < most ? n : most));
         if (n > 0)
             p->free_ns = now_ns();
-        else
+        else if (now_ns() < atomic_load(&p->until))
             wait_until_ns(until < soon ? until : soon);
+        else
+            break;
     }
+    atomic_store(&p->finished, true);
     return NULL;
 }
 
@@ -399,6 +406,7 @@ publisher *publisher_start(const publisher_options *options)
     p->payload = tool_must(malloc(o->payload));
     stamp_init(p->payload, o->payload, o->run, 0);
     p->start_ns = p->free_ns = now_ns();
+    atomic_init(&p->until, UINT64_MAX);
     if (sse__thread_start(&p->thread, "publish", 0, publisher_run, p) != SSE_OK) {
         fputs("sse-bench: no thread to be had\n", stderr);
         exit(TOOL_UNAVAILABLE);
@@ -421,6 +429,17 @@ void publisher_stop(publisher *p)
 {
     atomic_store(&p->stop, true);
     sse__thread_join(&p->thread);
+}
+
+void publisher_finish(publisher *p, uint64_t until, uint64_t patience_ns)
+{
+    uint64_t deadline = now_ns() + patience_ns;
+    if (p->options.rate > 0) {
+        atomic_store(&p->until, until);
+        while (!atomic_load(&p->finished) && now_ns() < deadline)
+            wait_until_ns(now_ns() + 1000000u);
+    }
+    publisher_stop(p);
 }
 
 const uint64_t *publisher_published(const publisher *p) { return p->published; }

@@ -49,6 +49,9 @@ uint64_t publisher_sent(const publisher *p);
 
 /* Let it finish the request that is under way, and end the thread. */
 void publisher_stop(publisher *p);
+/* The same, but what was due before `until` is published first, if that takes no longer than
+ * `patience_ns`: else the events that waited longest would be the ones that are not counted. */
+void publisher_finish(publisher *p, uint64_t until, uint64_t patience_ns);
 
 /* After publisher_stop(): events by stream; how late requests went out though the server had
  * answered the one before; why it gave up, or "". */

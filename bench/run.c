@@ -14,9 +14,22 @@
 #define SECOND UINT64_C(1000000000)
 #define RAMP_TIMEOUT (120 * SECOND)
 #define DRAIN_PATIENCE (5 * SECOND)
+#define FINISH_PATIENCE (5 * SECOND)
 #define LATE_NS 10000000u /* a publisher that is later than this was held up itself */
 #define BUSY 0.95
+#define FD_RESERVE 64 /* descriptors for all but subscribers */
 #define OTHERS 0.05
+
+uint32_t run_affordable(uint32_t wanted, result *r)
+{
+    uint64_t limit = raise_fd_limit((uint64_t)wanted + FD_RESERVE);
+    if (limit >= (uint64_t)wanted + FD_RESERVE)
+        return wanted;
+    uint32_t n = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
+    result_note(r, "%u subscribers instead of %u: the limit is %llu descriptors (ulimit -n)", n,
+                wanted, (unsigned long long)limit);
+    return n;
+}
 
 uint32_t run_number(void) { return (uint32_t)sse__random(); }
 
@@ -96,6 +109,7 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
 }
 
 typedef struct window {
+    uint64_t to; /* its end */
     uint64_t server_cpu, own_cpu, sent;
     uint64_t core_cpu[2]; /* what all processes had of the server's core and of ours */
     double seconds;
@@ -112,7 +126,8 @@ static window measure(const run_options *o, engine *e, const publisher *pub, pro
     uint64_t cores[2] = {core_busy_ns(0), core_busy_ns(1)};
     uint64_t sent = pub ? publisher_sent(pub) : 0;
     pass_time(p, e, pub, to);
-    window w = {.server_cpu = proc_cpu_ns(&o->server) - cpu,
+    window w = {.to = to,
+                .server_cpu = proc_cpu_ns(&o->server) - cpu,
                 .own_cpu = own_cpu_ns() - own,
                 .core_cpu = {core_busy_ns(0) - cores[0], core_busy_ns(1) - cores[1]},
                 .sent = (pub ? publisher_sent(pub) : 0) - sent,
@@ -156,8 +171,10 @@ static void note_bottlenecks(const run_options *o, const window *w, const engine
     uint32_t active = o->publisher.active ? o->publisher.active : o->publisher.streams;
     double wanted = o->publisher.rate * active;
     if (r->events_per_s < 0.98 * wanted - 1)
-        result_note(r, "the server did not keep up: it took %.0f of %.0f events/s", r->events_per_s,
-                    wanted);
+        result_note(r,
+                    "the server did not keep up: it took %.0f of %.0f events/s, and what was due "
+                    "waits longer and longer",
+                    r->events_per_s, wanted);
 }
 
 static void take_totals(const run_options *o, const window *w, const engine_totals *t, result *r)
@@ -244,7 +261,7 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
     window w = measure(o, e, pub, p);
     p->what = "draining";
     if (pub) {
-        publisher_stop(pub);
+        publisher_finish(pub, w.to, FINISH_PATIENCE);
         engine_drain(e, publisher_published(pub), DRAIN_PATIENCE);
     }
     engine_stop(e, t);

@@ -26,6 +26,10 @@ typedef struct run_options {
 /* Returns TOOL_GO_ON; TOOL_UNAVAILABLE after a message in r->failure. */
 int run_measure(const run_options *options, result *r);
 
+/* As many subscribers as there are descriptors for, here and in a server that inherits the limit;
+ * noted when that is fewer. */
+uint32_t run_affordable(uint32_t wanted, result *r);
+
 /* A number that differs from run to run. */
 uint32_t run_number(void);
 

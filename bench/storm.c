@@ -7,10 +7,11 @@
 
 #define SECOND UINT64_C(1000000000)
 #define TIMEOUT (60 * SECOND)
-#define FD_RESERVE 64
 
 typedef struct storm {
     engine *engine;
+    scenario_result *scenario;
+    result *result;
     proc_group server;
     uint32_t subscribers;
     uint32_t waves;
@@ -26,8 +27,10 @@ static int wave(const bench *b, storm *s, uint32_t number)
     uint32_t served = engine_wait_served(s->engine, TIMEOUT, NULL, NULL);
     double seconds = (double)(now_ns() - began) / 1e9;
     if (served < s->subscribers) {
-        tool_say(b->tool, "wave %u: %u of %u were not served: %s", number, s->subscribers - served,
+        snprintf(s->result->failure, sizeof s->result->failure,
+                 "wave %u: %u of %u were not served: %.120s", number, s->subscribers - served,
                  s->subscribers, engine_failure(s->engine));
+        tool_say(b->tool, "%s", s->result->failure);
         return TOOL_UNAVAILABLE;
     }
     printf("%s %u: all %u served after %.3f s, %.0f/s\n", number ? "wave" : "first connect", number,
@@ -42,14 +45,9 @@ static int wave(const bench *b, storm *s, uint32_t number)
     return TOOL_GO_ON;
 }
 
-static void report(bench *b, const storm *s, const engine_totals *totals)
+static void report(const storm *s, const engine_totals *totals)
 {
-    char what[160];
-    snprintf(what, sizeof what,
-             "%u subscribers leave and come back, %u times; latency is from connect to the answer",
-             s->subscribers, s->waves);
-    scenario_result *scenario = results_scenario(&b->all, "storm", what);
-    result *r = results_server(scenario, "target");
+    result *r = s->result;
     double all = (double)s->subscribers * s->waves;
     r->subscribers = s->subscribers;
     r->seconds = s->sum_s;
@@ -62,10 +60,10 @@ static void report(bench *b, const storm *s, const engine_totals *totals)
         r->server_us_per_connect = (double)s->cpu_ns / 1e3 / all;
     result_note(r, "all were served again after %.1f ms on average, %.1f ms at the longest",
                 s->sum_s / s->waves * 1e3, s->longest_s * 1e3);
-    results_print(scenario, stdout);
+    results_print(s->scenario, stdout);
 }
 
-static int run_storm(bench *b, storm *s, const engine_options *options)
+static int run_storm(const bench *b, storm *s, const engine_options *options)
 {
     engine_totals *totals = tool_must(calloc(1, sizeof *totals));
     int code = TOOL_GO_ON;
@@ -74,7 +72,7 @@ static int run_storm(bench *b, storm *s, const engine_options *options)
         code = wave(b, s, i);
     engine_stop(s->engine, totals);
     if (code == TOOL_GO_ON) {
-        report(b, s, totals);
+        report(s, totals);
         code = TOOL_DONE;
     }
     engine_free(s->engine);
@@ -93,12 +91,12 @@ int bench_storm(bench *b)
                .waves = o->waves ? o->waves : 5};
     if (o->server_pid && !proc_group_find(&s.server, (pid_t)o->server_pid))
         return tool_misuse(b->tool, "option '--server-pid': there is no process %u", o->server_pid);
-    uint64_t limit = raise_fd_limit((uint64_t)s.subscribers + FD_RESERVE);
-    if (limit < (uint64_t)s.subscribers + FD_RESERVE) {
-        s.subscribers = limit > FD_RESERVE + 1 ? (uint32_t)(limit - FD_RESERVE) : 1;
-        tool_say(b->tool, "%u subscribers only: the limit is %llu descriptors (ulimit -n)",
-                 s.subscribers, (unsigned long long)limit);
-    }
+    char what[160];
+    snprintf(what, sizeof what,
+             "all leave and come back, %u times; latency is from connect to the answer", s.waves);
+    s.scenario = results_scenario(&b->all, "storm", what);
+    s.result = results_server(s.scenario, "target");
+    s.subscribers = run_affordable(s.subscribers, s.result);
     if (o->pin)
         pin_to_core(1);
     engine_options options = {.url = &url,

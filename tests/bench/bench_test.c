@@ -113,6 +113,15 @@ static void expect_latency(const char *server)
               max);
 }
 
+/* On a busy machine a short window may go by without a delivery. */
+static void expect_cost(const char *server)
+{
+    if (number(server, "deliveries_per_s") == 0)
+        return;
+    cr_assert_gt(number(server, "server_us_per_delivery"), 0);
+    cr_assert_gt(number(server, "server_cpu"), 0);
+}
+
 /* ---- load ---- */
 
 static const char *url_of(uint16_t port, const char *path)
@@ -147,9 +156,8 @@ Test(bench, load_publishes_and_checks_each_event)
     expect_nothing_lost(r);
     expect_latency(r);
     cr_assert_eq(number(r, "subscribers"), 30);
-    cr_assert_gt(number(r, "deliveries_per_s"), 0);
-    cr_assert_gt(number(r, "server_us_per_delivery"), 0);
-    cr_assert_geq(number(r, "published"), 3);
+    expect_cost(r);
+    cr_assert_geq(number(r, "published"), 75, "3 streams, 50 a second, half a second");
     cr_assert_geq(number(r, "bytes_per_subscriber"), 0);
     free(text);
 
@@ -177,7 +185,7 @@ Test(bench, load_as_fast_as_the_server_takes_it)
     char *text = read_json(json);
     const char *r = server_of(text, 0, "load", "target");
     expect_nothing_lost(r);
-    cr_assert_gt(number(r, "published"), 256, "batches went out");
+    cr_assert_geq(number(r, "published"), 256, "a whole batch went out");
     free(text);
     cr_assert_eq(proc_stop(hub, LONG), 0);
     proc_free(hub);
@@ -220,7 +228,7 @@ Test(bench, a_faultless_relay_passes)
     char *text = load_relay(RELAY_FINE, 0);
     const char *r = server_of(text, 0, "load", "target");
     expect_nothing_lost(r);
-    cr_assert_gt(number(r, "published"), 6, "or the other tests would test nothing");
+    cr_assert_geq(number(r, "published"), 30, "or the other tests would test nothing");
     free(text);
 }
 
@@ -273,9 +281,7 @@ static void expect_fanout(const char *json_path, const char *scenario, bool publ
             continue;
         expect_nothing_lost(r);
         expect_latency(r);
-        cr_assert_gt(number(r, "deliveries_per_s"), 0);
-        cr_assert_gt(number(r, "server_us_per_delivery"), 0);
-        cr_assert_gt(number(r, "mb_per_s") + 1, 0);
+        expect_cost(r);
     }
     free(text);
 }
