@@ -31,6 +31,7 @@ typedef struct sse__exchange {
     sse__answer answer; /* decided when its status is set */
     sse__text body;
     uint64_t received;
+    bool at_once; /* answer without reading the body; ends the connection */
 } exchange;
 
 struct sse_request {
@@ -175,7 +176,11 @@ static void refuse_body(const sse__http_call *call, exchange *ex)
 /* With only the headers known: is there a reason not to read the body? */
 static void look_ahead(const sse__http_call *call, exchange *ex)
 {
-    if (ex->route == ROUTE_NONE) {
+    if (sse__mhd_header_count(call->connection, "Content-Length") > 1) {
+        /* Who is right about where the next request begins (RFC 9112, 6.3)? Nobody finds out. */
+        ex->at_once = true;
+        sse__answer_error(&ex->answer, 400, "Content-Length is there twice.");
+    } else if (ex->route == ROUTE_NONE) {
         sse__answer_error(&ex->answer, 404, "There is nothing at %.200s.", call->url);
     } else if (ex->verb == VERB_OTHER) {
         ex->answer.allow = allow_of(call->hub, ex->route);
@@ -347,7 +352,7 @@ bool sse__http_handle(const sse__http_call *call)
     if (!ex) {
         ex = begin(call);
         bool asked = sse__mhd_header(call->connection, "Expect") != NULL;
-        if (ex && ex->answer.status != 0 && asked)
+        if (ex && ex->answer.status != 0 && (asked || ex->at_once))
             return sse__http_reply(call, &ex->answer);
         return ex != NULL;
     }

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdio.h>
+#include <strings.h>
 
 _Static_assert(SSE__READ_END == MHD_CONTENT_READER_END_OF_STREAM, "values differ");
 
@@ -26,6 +27,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 {
     sse__shard *shard = cls;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        atomic_fetch_add(&shard->hub->counters.connections, 1);
         *context = sse__conn_new(shard, sse__mhd_fd(connection));
         return;
     }
@@ -168,18 +170,28 @@ typedef struct count {
 static enum MHD_Result count_one(void *cls, enum MHD_ValueKind kind, const char *key,
                                  const char *value)
 {
-    (void)kind;
     (void)value;
     count *c = cls;
-    c->n += strcmp(key, c->name) == 0;
+    c->n += (kind == MHD_HEADER_KIND ? strcasecmp(key, c->name) : strcmp(key, c->name)) == 0;
     return MHD_YES;
+}
+
+static size_t count_values(struct MHD_Connection *connection, enum MHD_ValueKind kind,
+                           const char *name)
+{
+    count c = {name, 0};
+    MHD_get_connection_values(connection, kind, count_one, &c);
+    return c.n;
+}
+
+size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name)
+{
+    return count_values(connection, MHD_HEADER_KIND, name);
 }
 
 size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name)
 {
-    count c = {name, 0};
-    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, count_one, &c);
-    return c.n;
+    return count_values(connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 /* ---- responses ---- */

@@ -31,6 +31,7 @@ int sse__mhd_fd(struct MHD_Connection *connection);
 void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX]);
 /* NULL when it is not there. */
 const char *sse__mhd_header(struct MHD_Connection *connection, const char *name);
+size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name);
 /* ptr is NULL when it is not there. An argument without a value is present and empty. */
 sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name);
 size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name);
