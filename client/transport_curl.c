@@ -32,6 +32,8 @@
  */
 #define LINGER_MS 2000u
 #define LONGEST_POLL_MS 3600000u
+/* Header lines behind a body (trailers): curl keeps each of them and knows no limit to their number. */
+#define MOST_TRAILER_BYTES 65536u
 
 struct sse__transport {
     const sse__transport_config *config;
@@ -43,12 +45,13 @@ struct sse__transport {
     CURL *easy;
     struct curl_slist *headers;
     uint64_t deadline_ms;
-    sse_err verdict;    /* what ended the request from our side */
-    bool judged;        /* on_response has been called */
-    bool sent;          /* a request has gone out */
-    bool answered;      /* its answer has begun */
-    bool complete;      /* the empty line after the headers has come */
-    bool headers_ended; /* of an answer that waits to be judged */
+    size_t trailer_bytes; /* header lines since the judgement */
+    sse_err verdict;      /* what ended the request from our side */
+    bool judged;          /* on_response has been called */
+    bool sent;            /* a request has gone out */
+    bool answered;        /* its answer has begun */
+    bool complete;        /* the empty line after the headers has come */
+    bool headers_ended;   /* of an answer that waits to be judged */
     char errbuf[CURL_ERROR_SIZE];
     char message[CURL_ERROR_SIZE + 64];
 };
@@ -206,12 +209,24 @@ static void headers_ended(sse__transport *t, int status)
         t->deadline_ms = soon;
 }
 
+static size_t on_trailer(sse__transport *t, size_t n)
+{
+    t->trailer_bytes += n;
+    if (t->trailer_bytes <= MOST_TRAILER_BYTES)
+        return n;
+    snprintf(t->message, sizeof t->message, "header lines without an end behind the body");
+    t->verdict = SSE_ENETWORK;
+    return 0;
+}
+
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
     sse__transport *t = user;
     n *= size;
     t->answered = true;
     touch(t);
+    if (t->judged && t->verdict == SSE_OK)
+        return on_trailer(t, n);
     bool blank = n <= 2 && (line[0] == '\r' || line[0] == '\n');
     if (t->judged || !blank)
         return n;
@@ -389,13 +404,23 @@ static sse_err map_bad_protocol(const sse__transport *t)
     return t->sent ? SSE_ENETWORK : SSE_EINVAL;
 }
 
-static sse_err map_code(const sse__transport *t, CURLcode code)
+/* Also what curl says of a header line that is larger than it takes (100 KiB). */
+static sse_err map_no_memory(sse__transport *t)
+{
+    if (!t->sent || t->judged)
+        return SSE_ENOMEM;
+    snprintf(t->message, sizeof t->message,
+             "a header line of the answer is too long, or there is no memory for it");
+    return SSE_ENETWORK;
+}
+
+static sse_err map_code(sse__transport *t, CURLcode code)
 {
     switch (code) {
     case CURLE_OK:
         return SSE_OK;
     case CURLE_OUT_OF_MEMORY:
-        return SSE_ENOMEM;
+        return map_no_memory(t);
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return SSE_ERESOLVE;
@@ -539,6 +564,7 @@ void sse__transport_perform(sse__transport *t, const sse__request *request, sse_
 {
     t->verdict = SSE_OK;
     t->judged = t->sent = t->answered = t->complete = t->headers_ended = false;
+    t->trailer_bytes = 0;
     t->deadline_ms = NEVER; /* until the request is sent curl's connect timeout counts */
     t->errbuf[0] = t->message[0] = '\0';
     CURLcode code = set_up(t, request);
