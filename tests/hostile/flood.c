@@ -1,0 +1,88 @@
+/* hostile_flood PORT COUNT: opens COUNT connections to 127.0.0.1:PORT and never sends a byte. A program of its own, because a
+ * process may have only so many descriptors.
+ *
+ * Prints "open N" when all are open, "refused N" when the server has answered or closed N of them by then, and "closed" once the
+ * server has closed all. Ends at the end of its stdin; its connections break then. */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int connect_to(unsigned port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+        perror("connect");
+        exit(1);
+    }
+    return fd;
+}
+
+static void raise_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void add(int epoll, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        perror("epoll_ctl");
+        exit(1);
+    }
+}
+
+/* Drop those that the server has ended. Returns how many, or -1 at the end of stdin. */
+static long drop_ended(int epoll, int timeout_ms)
+{
+    struct epoll_event events[256];
+    int n = epoll_wait(epoll, events, 256, timeout_ms);
+    long ended = 0;
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.fd == STDIN_FILENO)
+            return -1;
+        close(events[i].data.fd);
+        ended++;
+    }
+    return ended;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3)
+        return 64;
+    unsigned port = (unsigned)strtoul(argv[1], NULL, 10);
+    long count = strtol(argv[2], NULL, 10), ended = 0;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    raise_limit();
+    add(epoll, STDIN_FILENO, EPOLLIN);
+    for (long i = 0; i < count; i++)
+        add(epoll, connect_to(port), EPOLLIN | EPOLLRDHUP);
+    for (long n; (n = drop_ended(epoll, 1000)) > 0;)
+        ended += n;
+    printf("open %ld\nrefused %ld\n", count, ended);
+    fflush(stdout);
+    while (ended < count) {
+        long n = drop_ended(epoll, -1);
+        if (n < 0)
+            return 0;
+        ended += n;
+    }
+    puts("closed");
+    fflush(stdout);
+    while (drop_ended(epoll, -1) >= 0)
+        ;
+    return 0;
+}
