@@ -24,6 +24,9 @@
 #define ANSWER_BUFFER 65536u
 #define BACKOFF_MIN_NS 100000u
 #define BACKOFF_MAX_NS 5000000u
+/* Flat out: large enough that requests cost little, small enough to stay in the cache. */
+#define BATCH_EVENTS 256u
+#define BATCH_BYTES 262144u
 #define IDLE_NS 500000000u
 #define NS 1000000000.0
 
@@ -395,8 +398,10 @@ publisher *publisher_start(const publisher_options *options)
     publisher_options *o = &p->options;
     if (o->active == 0 || o->active > o->streams)
         o->active = o->streams;
-    if (o->batch == 0)
-        o->batch = 256;
+    if (o->batch == 0) {
+        o->batch = BATCH_BYTES / o->payload;
+        o->batch = o->batch > BATCH_EVENTS ? BATCH_EVENTS : o->batch ? o->batch : 1;
+    }
     if (o->pipeline == 0)
         o->pipeline = 1;
     p->fd = fd;

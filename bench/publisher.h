@@ -28,7 +28,7 @@ typedef struct publisher_options {
     uint32_t first;    /* number of the first stream */
     uint32_t active;   /* publish to the first so many streams only; 0 = all */
     uint32_t limit;    /* events for each stream, then it is done; 0 = no end */
-    uint32_t batch;    /* events in a request at most; 0 = 256 */
+    uint32_t batch;    /* events in a request at most; 0 = 256, or fewer when they are large */
     uint32_t pipeline; /* PUBLISH_PLAIN: requests under way at once; 0 = 1 */
     publish_format format;
     bool named; /* as in http_target() */

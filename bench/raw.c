@@ -255,11 +255,21 @@ static void drop_peer(peer *p)
     free(p);
 }
 
+/* The end of the block at p, behind its empty line, or NULL. memchr() takes a fraction of the time of
+ * memmem(), and this is the baseline. */
+static const char *block_end(const char *p, const char *end)
+{
+    while ((p = memchr(p, '\n', (size_t)(end - p)))) {
+        if (++p < end && *p == '\n')
+            return p + 1;
+    }
+    return NULL;
+}
+
 static size_t count_blocks(const char *body, size_t n)
 {
     size_t count = 0;
-    for (const char *p = body, *end = body + n, *at; (at = memmem(p, (size_t)(end - p), "\n\n", 2));
-         p = at + 2)
+    for (const char *p = body; (p = block_end(p, body + n));)
         count++;
     return count;
 }
@@ -273,9 +283,8 @@ static bool publish(stream *s, const char *body, size_t n, bool wire)
     if (!wire) {
         append(s, "data: ", body, n, "\n\n");
     } else {
-        const char *p = body, *end = body + n, *at;
-        for (; (at = memmem(p, (size_t)(end - p), "\n\n", 2)); p = at + 2)
-            append(s, "", p, (size_t)(at + 2 - p), "");
+        for (const char *p = body, *at; (at = block_end(p, body + n)); p = at)
+            append(s, "", p, (size_t)(at - p), "");
     }
     mark_dirty(s);
     return true;
