@@ -31,7 +31,7 @@ static void unlink_pending(sse__loop *loop, sse__pending *pending)
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, pending->fd, NULL);
 }
 
-static void drop(sse__loop *loop, sse__pending *pending)
+void sse__pending_drop(sse__loop *loop, sse__pending *pending)
 {
     close(pending->fd);
     free(pending);
@@ -78,14 +78,13 @@ void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
     sse__shard *shard = sse__loop_shard(loop, pending->shard);
     int fd = pending->fd;
     if (!shard) {
-        drop(loop, pending);
+        sse__pending_drop(loop, pending);
         return;
     }
-    /* It is counted until its connection ends, or at once when the daemon does not take it (it
-     * closes the socket then). */
-    if (!sse__mhd_add(shard->daemon, fd, (struct sockaddr *)&pending->address,
-                      pending->address_len))
-        atomic_fetch_sub(&loop->hub->counters.connections, 1);
+    /* The daemon counts it again as soon as it takes it, and closes it when it does not. */
+    atomic_fetch_sub(&loop->hub->counters.connections, 1);
+    (void)sse__mhd_add(shard->daemon, fd, (struct sockaddr *)&pending->address,
+                       pending->address_len);
     free(pending);
     sse__loop_activate(shard);
 }
@@ -100,7 +99,7 @@ static bool route(sse__loop *loop, sse__pending *pending, bool linked)
     if (linked)
         unlink_pending(loop, pending);
     if (n <= 0) {
-        drop(loop, pending);
+        sse__pending_drop(loop, pending);
         return true;
     }
     sse__loop *to = choose(loop, pending, line, (size_t)n);
@@ -132,7 +131,7 @@ static void wait_for_line(sse__loop *loop, sse__pending *pending)
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = &pending->source};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, pending->fd, &event) != 0) {
         unlink_pending(loop, pending);
-        drop(loop, pending);
+        sse__pending_drop(loop, pending);
     }
 }
 
@@ -141,7 +140,7 @@ void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all)
     while (loop->pending_first && (all || loop->pending_first->deadline_ms <= now_ms)) {
         sse__pending *pending = loop->pending_first;
         unlink_pending(loop, pending);
-        drop(loop, pending);
+        sse__pending_drop(loop, pending);
     }
 }
 

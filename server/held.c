@@ -15,8 +15,9 @@ bool sse__held_push(sse__held *held, sse__frame *frame, bool event)
         for (size_t i = 0; i < held->count; i++)
             items[i] = held->items[(held->head + i) % held->allocated];
         free(held->items);
-        *held = (sse__held){items, allocated, 0, held->count};
+        *held = (sse__held){items, allocated, 0, held->count, held->bytes};
     }
+    held->bytes += frame->len;
     held->items[(held->head + held->count++) % held->allocated] =
         (struct sse__held_item){frame, event};
     return true;
@@ -26,6 +27,7 @@ struct sse__held_item sse__held_pop(sse__held *held)
 {
     struct sse__held_item item = held->items[held->head];
     held->head = (held->head + 1) % held->allocated;
+    held->bytes -= item.frame->len;
     if (--held->count == 0) {
         free(held->items);
         *held = (sse__held){0};

@@ -155,17 +155,24 @@ static void hide_oldest(sse__history *log)
     log->visible++;
 }
 
-void sse__history_expire(sse__history *log, const sse__history_limits *limits, uint64_t now_ms,
-                         bool all)
+void sse__history_expire(sse__history *log, const sse__history_limits *limits, uint64_t now_ms)
 {
     while (log->visible != log->end) {
         uint64_t at_ms = log->entries[log->visible & (log->allocated - 1)].at_ms;
         bool old = limits->ttl_ms != 0 && now_ms - at_ms >= limits->ttl_ms;
-        if (!all && !old && log->end - log->visible <= limits->history_events &&
+        if (log->visible >= log->hide_before && !old &&
+            log->end - log->visible <= limits->history_events &&
             log->visible_bytes <= limits->history_bytes)
             return;
         hide_oldest(log);
     }
+}
+
+void sse__history_hide(sse__history *log, uint64_t seq)
+{
+    log->hide_before = seq;
+    while (log->visible != log->end && log->visible < seq)
+        hide_oldest(log);
 }
 
 sse_err sse__history_append(sse__history *log, const sse__history_limits *limits, sse__frame *frame,
@@ -181,7 +188,7 @@ sse_err sse__history_append(sse__history *log, const sse__history_limits *limits
     log->visible_bytes += frame ? frame->len : 0;
     if (own_id)
         index_add(log, sse__frame_id(frame), seq);
-    sse__history_expire(log, limits, now_ms, false);
+    sse__history_expire(log, limits, now_ms);
     return SSE_OK;
 }
 

@@ -38,6 +38,7 @@ typedef struct sse__history {
     uint64_t first;
     uint64_t visible;
     uint64_t end;
+    uint64_t hide_before; /* what came before is not replayed, however much the limits allow */
     uint64_t backlog_bytes;
     uint64_t visible_bytes;
     sse__history_index index;
@@ -62,9 +63,10 @@ void sse__history_lose(sse__history *log);
 /* Forget all entries before seq. */
 void sse__history_drop_to(sse__history *log, uint64_t seq);
 
-/* Move everything that is too old for replay into the backlog; `all`: empty the history. */
-void sse__history_expire(sse__history *log, const sse__history_limits *limits, uint64_t now_ms,
-                         bool all);
+/* Move everything that is not replayed any more into the backlog. */
+void sse__history_expire(sse__history *log, const sse__history_limits *limits, uint64_t now_ms);
+/* Replay nothing that came, or comes, before this number. */
+void sse__history_hide(sse__history *log, uint64_t seq);
 
 /* The entry of a number in [first, end). */
 static inline sse__frame *sse__history_frame(const sse__history *log, uint64_t seq)

@@ -18,6 +18,9 @@
 /* How much of an unwanted body is read before the connection is closed instead. */
 #define DISCARD_BYTES ((uint64_t)64 << 20)
 
+/* A body gets its time anew with so many bytes, so that nobody holds a connection with a few. */
+#define BODY_STEP 16384
+
 /* A body with many events may be so many times as large as one event. */
 #define BATCH_FACTOR 16
 
@@ -31,7 +34,8 @@ typedef struct sse__exchange {
     sse__answer answer; /* decided when its status is set */
     sse__text body;
     uint64_t received;
-    bool at_once; /* answer without reading the body; ends the connection */
+    uint64_t rewarded; /* of it, what has bought more time */
+    bool at_once;      /* answer without reading the body; ends the connection */
 } exchange;
 
 struct sse_request {
@@ -212,8 +216,10 @@ static bool receive(const sse__http_call *call, exchange *ex)
     size_t n = *call->upload_size;
     *call->upload_size = 0;
     ex->received += n;
-    if (call->conn)
+    if (call->conn && ex->received - ex->rewarded >= BODY_STEP) {
+        ex->rewarded = ex->received;
         sse__conn_expect(call->conn);
+    }
     if (ex->answer.status != 0 || ex->verb != VERB_POST)
         return ex->received <= DISCARD_BYTES;
     if (ex->received > max_body(call)) {
@@ -255,6 +261,8 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
     sse__sub *sub;
     sse_err err = sse__sub_new(&request, &sub);
     sse__stream_unref(stream);
+    if (err == SSE_ECLOSED && !atomic_load(&call->hub->closing))
+        err = SSE_ENOSTREAM; /* removed since the look-up */
     if (err != SSE_OK) {
         sse__answer_err(&ex->answer, err, name);
         return sse__http_reply(call, &ex->answer);
@@ -268,7 +276,9 @@ static bool serve_head(const sse__http_call *call, exchange *ex)
 {
     sse__stream *stream;
     const char *name = stream_name(call, &ex->answer);
-    if (name && allowed(call, SSE_ACTION_SUBSCRIBE, name, &ex->answer)) {
+    if (name && atomic_load(&call->hub->closing))
+        sse__answer_err(&ex->answer, SSE_ECLOSED, name);
+    else if (name && allowed(call, SSE_ACTION_SUBSCRIBE, name, &ex->answer)) {
         sse_err err = sse__hub_stream(call->hub, name, false, &stream);
         if (err == SSE_OK)
             sse__stream_unref(stream);

@@ -17,6 +17,7 @@ typedef struct batch {
     sse_msg **msgs;
     size_t n;
     size_t allocated;
+    uint32_t room;       /* of the stream's ring */
     sse__answer *answer; /* its status is set at the first error */
 } batch;
 
@@ -48,6 +49,12 @@ static sse_err batch_add(batch *b, const sse_event *event)
     sse_err err = sse__hub_message(b->hub, event, &b->msgs[b->n]);
     b->n += err == SSE_OK;
     return err;
+}
+
+static void answer_too_many(const batch *b, uint32_t room)
+{
+    sse__answer_error(b->answer, 413, "More events at once than the stream's ring holds (%u).",
+                      (unsigned)room);
 }
 
 static void answer_event_error(const batch *b, sse_err err, size_t number)
@@ -99,6 +106,10 @@ static void collect_one(batch *b, const sse__publication *p)
 static int on_event(void *user, const sse_event *event)
 {
     batch *b = user;
+    if (b->n == b->room) {
+        answer_too_many(b, b->room);
+        return 1;
+    }
     sse_err err = batch_add(b, event);
     if (err != SSE_OK)
         answer_event_error(b, err, b->n + 1);
@@ -172,9 +183,7 @@ static void publish(batch *b, const char *name)
     if (err == SSE_OK)
         answer_ids(b, st, first_seq);
     else if (err == SSE_ETOOBIG)
-        sse__answer_error(b->answer, 413,
-                          "%zu events at once are more than the stream's ring holds (%u).", b->n,
-                          st->config.inbox_events);
+        answer_too_many(b, st->config.inbox_events);
     else if (err == SSE_ECLOSED && !atomic_load(&b->hub->closing))
         sse__answer_err(b->answer, SSE_ENOSTREAM, name);
     else
@@ -182,9 +191,21 @@ static void publish(batch *b, const char *name)
     sse__stream_unref(st);
 }
 
+/* How many events the stream takes at once; one that does not exist yet will be like the others. */
+static uint32_t room_of(const sse__publication *p)
+{
+    sse__stream *st;
+    uint32_t room = p->hub->stream_config.inbox_events;
+    if (sse__hub_stream(p->hub, p->stream, false, &st) == SSE_OK) {
+        room = st->config.inbox_events;
+        sse__stream_unref(st);
+    }
+    return room;
+}
+
 void sse__http_publish(const sse__publication *publication, sse__answer *answer)
 {
-    batch b = {.hub = publication->hub, .answer = answer};
+    batch b = {.hub = publication->hub, .room = room_of(publication), .answer = answer};
     if (sse__http_is_event_stream(publication->content_type))
         collect_many(&b, publication);
     else

@@ -118,7 +118,6 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
 {
     headers h = {.n = 0};
     add_common(&h, call);
-    bool head = strcmp(call->method, "HEAD") == 0;
     if (answer->body.len > 0 || answer->type)
         add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
     add(&h, "Allow", answer->allow);
@@ -130,7 +129,7 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
         atomic_fetch_add(&call->hub->counters.refused, 1);
     if (!user_sets(call->hub, "Cache-Control"))
         add(&h, "Cache-Control", "no-store");
-    sse_str body = {answer->body.ptr, head ? 0 : answer->body.len};
+    sse_str body = {answer->body.ptr, answer->body.len}; /* not sent to a HEAD */
     bool ok =
         !answer->body.failed && sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
     free_headers(&h);
@@ -168,8 +167,7 @@ bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub)
 {
     headers h = {.n = 0};
     add_event_stream(&h, call);
-    bool ok = sub ? sse__mhd_stream(call->connection, sub, h.list, h.n)
-                  : sse__mhd_reply(call->connection, 200, (sse_str){"", 0}, h.list, h.n);
+    bool ok = sse__mhd_stream(call->connection, sub, h.list, h.n);
     free_headers(&h);
     return ok;
 }

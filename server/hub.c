@@ -83,15 +83,10 @@ static bool good_name(const char *name)
     return true;
 }
 
-static sse__stream *stream_of(sse__strnode *node)
-{
-    return (sse__stream *)(void *)((char *)node - offsetof(sse__stream, node));
-}
-
 static sse__stream *find_locked(const sse_server *hub, const char *name)
 {
     sse__strnode *node = sse__strmap_find(&hub->streams, name);
-    return node ? stream_of(node) : NULL;
+    return node ? sse__stream_of(node) : NULL;
 }
 
 /* Put a new stream into the table, or find that somebody was faster. */
@@ -106,7 +101,7 @@ static sse_err enter_locked(sse_server *hub, sse__stream *st)
 
 /* Find or make; *out (may be NULL) has a new reference. */
 static sse_err create(sse_server *hub, const char *name, const sse__stream_config *config,
-                      sse__stream **out)
+                      bool automatic, sse__stream **out)
 {
     if (!good_name(name))
         return SSE_EINVAL;
@@ -118,7 +113,10 @@ static sse_err create(sse_server *hub, const char *name, const sse__stream_confi
         if (!st && made && (err = enter_locked(hub, made)) == SSE_OK) {
             st = made;
             made = NULL; /* the table has its reference now */
+            atomic_store(&st->automatic, automatic);
         }
+        if (st && !automatic)
+            atomic_store(&st->automatic, false); /* somebody wants it to stay */
         if (st && out)
             *out = sse__stream_ref(st);
         sse__mutex_unlock(&hub->mu);
@@ -139,7 +137,7 @@ sse_err sse_server_create_stream(sse_server *server, const char *name,
         return SSE_EINVAL;
     if (options)
         sse__stream_configure(options, &config);
-    return create(server, name, &config, NULL);
+    return create(server, name, &config, false, NULL);
 }
 
 sse_err sse__hub_stream(sse_server *hub, const char *name, bool make, sse__stream **out)
@@ -153,9 +151,7 @@ sse_err sse__hub_stream(sse_server *hub, const char *name, bool make, sse__strea
         return SSE_OK;
     if (!make || !hub->options.auto_stream)
         return SSE_ENOSTREAM;
-    sse__stream_config config = hub->stream_config;
-    config.automatic = true;
-    return create(hub, name, &config, out);
+    return create(hub, name, &hub->stream_config, true, out);
 }
 
 /* Take a stream out of the table; the table's reference becomes the caller's. */
@@ -193,9 +189,11 @@ sse_err sse_server_clear_history(sse_server *server, const char *name)
     sse_err err = sse__hub_stream(server, name, false, &st);
     if (err != SSE_OK)
         return err;
+    sse__mutex_lock(&st->inbox_mu);
     sse__mutex_lock(&st->mu);
-    sse__history_expire(&st->log, &st->config.limits, sse__now_ms(), true);
+    sse__history_hide(&st->log, st->next_seq); /* what is on its way to the log included */
     sse__mutex_unlock(&st->mu);
+    sse__mutex_unlock(&st->inbox_mu);
     sse__stream_unref(st);
     return SSE_OK;
 }
@@ -205,8 +203,8 @@ sse_err sse_server_clear_history(sse_server *server, const char *name)
 static bool is_idle(sse__stream *st, uint64_t now_ms, uint64_t idle_ms)
 {
     sse__mutex_lock(&st->inbox_mu);
-    bool idle = st->config.automatic && st->inbox.count == 0 && st->taken_count == 0 &&
-                atomic_load(&st->refs) == 1u + st->worker && now_ms - st->active_ms >= idle_ms;
+    bool idle = atomic_load(&st->automatic) && st->inbox.count == 0 && st->taken_count == 0 &&
+                atomic_load(&st->refs) == 1u + st->worker && now_ms >= st->active_ms + idle_ms;
     sse__mutex_lock(&st->mu);
     idle = idle && st->nsubs == 0;
     sse__mutex_unlock(&st->mu);
@@ -224,9 +222,9 @@ static size_t unlist_idle(sse_server *hub, uint64_t now_ms, sse__stream **idle)
     for (sse__strnode *node = sse__strmap_next(&hub->streams, NULL), *next; node; node = next) {
         next = sse__strmap_next(&hub->streams, node);
         if (n < REAP_AT_ONCE &&
-            is_idle(stream_of(node), now_ms, hub->options.auto_stream_idle_ms)) {
-            idle[n++] = stream_of(node);
-            unlist_locked(hub, stream_of(node));
+            is_idle(sse__stream_of(node), now_ms, hub->options.auto_stream_idle_ms)) {
+            idle[n++] = sse__stream_of(node);
+            unlist_locked(hub, sse__stream_of(node));
         }
     }
     sse__mutex_unlock(&hub->mu);
@@ -257,10 +255,7 @@ void sse__hub_callback_begin(void)
     callbacks++;
 }
 
-void sse__hub_callback_end(void)
-{
-    callbacks--;
-}
+void sse__hub_callback_end(void) { callbacks--; }
 
 sse_err sse__hub_message(const sse_server *hub, const sse_event *event, sse_msg **out)
 {
@@ -484,7 +479,7 @@ sse_err sse_server_each_stream(sse_server *server,
     size_t n = 0;
     sse__stream **all = calloc(server->streams.count + 1, sizeof(sse__stream *));
     for (sse__strnode *node = NULL; all && (node = sse__strmap_next(&server->streams, node));)
-        all[n++] = sse__stream_ref(stream_of(node));
+        all[n++] = sse__stream_ref(sse__stream_of(node));
     sse__mutex_unlock(&server->mu);
     if (!all)
         return SSE_ENOMEM;

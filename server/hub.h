@@ -15,7 +15,7 @@ typedef struct sse__ip {
     char address[];
 } sse__ip;
 
-/* Counters of the whole server that no stream holds; relaxed, they synchronise nothing. */
+/* Counters of the whole server that no stream holds; they synchronise nothing. */
 typedef struct sse__hub_counters {
     _Atomic uint64_t subscribed;
     _Atomic uint64_t left[6];

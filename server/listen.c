@@ -205,11 +205,16 @@ static sse_err enter_locked(sse_server *hub, sse__listener *listener)
     sse_err err = start_loops_locked(hub);
     for (size_t i = 0; i < hub->nloops && err == SSE_OK; i++)
         err = sse__loop_listen(hub->loops[i], listener);
-    if (err != SSE_OK)
+    for (size_t i = 0; i < hub->nloops && err != SSE_OK; i++)
+        sse__loop_unlisten(hub->loops[i], listener);
+    if (hub->nloops == 0)
         return err;
+    /* A loop that had it for a moment may still look at it, so it goes with the hub in any case. */
+    if (err != SSE_OK)
+        listener->fd = -1;
     listener->next = hub->listeners;
     hub->listeners = listener;
-    return SSE_OK;
+    return err;
 }
 
 static sse_err add_listener(sse_server *hub, int fd, const char *path)
@@ -223,8 +228,9 @@ static sse_err add_listener(sse_server *hub, int fd, const char *path)
     listener->fd = fd;
     sse__mutex_lock(&hub->mu);
     sse_err err = enter_locked(hub, listener);
+    bool entered = hub->listeners == listener;
     sse__mutex_unlock(&hub->mu);
-    if (err != SSE_OK) {
+    if (err != SSE_OK && !entered) {
         free(listener->path);
         free(listener);
     }

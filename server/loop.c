@@ -117,10 +117,13 @@ sse_err sse__loop_watch(sse__loop *loop, sse__sub *sub)
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = &sub->source};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, sub->fd, &event) != 0)
         return errno == ENOMEM || errno == ENOSPC ? SSE_ENOMEM : SSE_ESYS;
-    if (sub->shard)
+    if (sub->shard) {
+        loop->nsubs++;
         sse__wheel_add(&loop->wheel, sub, sse__now_ms());
-    else
+    } else {
         (void)post_sub(loop, sub, true);
+    }
+    sub->watched = true;
     return SSE_OK;
 }
 
@@ -128,6 +131,7 @@ void sse__loop_unwatch(sse__loop *loop, sse__sub *sub)
 {
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, sub->fd, NULL); /* not there when watch failed */
     if (sub->shard) {
+        loop->nsubs -= sub->watched;
         sse__wheel_remove(&loop->wheel, sub);
         sse__sub_destroy(sub);
     } else if (!post_sub(loop, sub, false)) {
@@ -147,8 +151,7 @@ void sse__loop_hand_over(sse__loop *to, sse__pending *pending)
     if (running) {
         sse__loop_signal(to);
     } else {
-        close(pending->fd);
-        free(pending);
+        sse__pending_drop(to, pending);
     }
 }
 
@@ -465,7 +468,8 @@ static void wind_up(sse__loop *loop)
     loop->stopped = true;
     sse__mutex_unlock(&loop->mu);
     (void)take_queue(loop);
-    while (loop->active)
+    /* What was cut off ends in the first rounds. A client that never stops asking must not hold us. */
+    for (unsigned round = 0; loop->active && (loop->nsubs > 0 || round < 4); round++)
         run_shards(loop);
     sse__pending_expire(loop, 0, true);
     for (sse__group *group = loop->ending, *next; group; group = next) {
@@ -524,4 +528,9 @@ sse_err sse__loop_listen(sse__loop *loop, sse__listener *listener)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &listener->source};
     return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, listener->fd, &event) == 0 ? SSE_OK : SSE_ESYS;
+}
+
+void sse__loop_unlisten(sse__loop *loop, const sse__listener *listener)
+{
+    (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
 }

@@ -73,6 +73,7 @@ void sse__loop_free(sse__loop *loop);
 /* Serve a listening socket. Returns SSE_OK, SSE_ESYS.
  * Thread:  any. */
 SSE_NODISCARD sse_err sse__loop_listen(sse__loop *loop, sse__listener *listener);
+void sse__loop_unlisten(sse__loop *loop, const sse__listener *listener);
 
 /* The stream has news for the group's subscribers.
  * Thread:  any; stream.mu is held. */
@@ -91,6 +92,8 @@ void sse__loop_accept(sse__loop *loop, sse__listener *listener);
 void sse__pending_ready(sse__loop *loop, sse__pending *pending);
 /* A pending socket that another loop has chosen this one for. */
 void sse__pending_adopt(sse__loop *loop, sse__pending *pending);
+/* Close one that no shard gets. Thread: any that owns it. */
+void sse__pending_drop(sse__loop *loop, sse__pending *pending);
 /* Too late: close those whose time is over; all: close them all. */
 void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all);
 

@@ -33,6 +33,7 @@ struct sse__loop {
     /* loop's thread only */
     sse__shard *shards[SSE__SHARDS];
     sse__shard *active;
+    size_t nsubs;        /* that its shards serve */
     uint32_t next_shard; /* for connections whose stream is not known */
     sse__wheel wheel;
     sse__pending *pending_first, *pending_last; /* in the order of their deadlines */

@@ -225,11 +225,15 @@ bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str 
 static ssize_t read_sub(void *cls, uint64_t pos, char *buf, size_t max)
 {
     (void)pos;
-    ptrdiff_t n = sse__sub_read(cls, buf, max);
+    ptrdiff_t n = cls ? sse__sub_read(cls, buf, max) : SSE__READ_END;
     return n == SSE__READ_ERROR ? MHD_CONTENT_READER_END_OF_STREAM : n;
 }
 
-static void finish_sub(void *cls) { sse__sub_finish(cls); }
+static void finish_sub(void *cls)
+{
+    if (cls)
+        sse__sub_finish(cls);
+}
 
 bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
                      const sse__header *headers, size_t header_count)
@@ -237,7 +241,7 @@ bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_sub, sub, finish_sub);
     if (!response) {
-        sse__sub_finish(sub);
+        finish_sub(sub);
         return false;
     }
     return queue(connection, 200, response, headers, header_count);

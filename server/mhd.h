@@ -49,7 +49,7 @@ typedef struct sse__header {
 bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str body,
                     const sse__header *headers, size_t header_count);
 /* Answer with what the subscriber reads. It is finished with the connection, or at once when false
- * is returned. */
+ * is returned. NULL: an answer without events, for HEAD. */
 bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
                      const sse__header *headers, size_t header_count);
 

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Far beyond what makes sense, and far from where sums of them overflow. */
+#define MAX_EVENT_BYTES ((uint64_t)1 << 30)
+#define MAX_HISTORY_BYTES ((uint64_t)1 << 50)
+
 void sse_server_options_init(sse_server_options *options)
 {
     *options = (sse_server_options){.size = sizeof *options};
@@ -15,7 +19,7 @@ static bool good_header(const char *header)
 {
     /* These are what makes it an event stream. */
     static const char *const ours[] = {"Content-Type", "Content-Length", "Transfer-Encoding"};
-    bool good = header && sse__header_valid(header);
+    bool good = header && sse__header_valid(header) && *sse__header_value(header);
     for (size_t i = 0; good && i < sizeof ours / sizeof ours[0]; i++)
         good = !sse__header_is(header, ours[i]);
     return good;
@@ -50,6 +54,8 @@ static sse_err check(const sse_server_options *options)
     const sse_stream_options *stream = &options->stream;
     if (options->size < sizeof *options || (int)stream->replay < 0 ||
         stream->replay > SSE_REPLAY_NONE || (int)stream->slow < 0 || stream->slow > SSE_SLOW_BLOCK)
+        return SSE_EINVAL;
+    if (options->max_event_bytes > MAX_EVENT_BYTES || stream->history_bytes > MAX_HISTORY_BYTES)
         return SSE_EINVAL;
     if (options->connection_memory != 0 && options->connection_memory < 2048)
         return SSE_EINVAL; /* a request's headers would not fit */

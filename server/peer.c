@@ -19,7 +19,9 @@ bool sse__peer_vanished(int fd, uint32_t limit_ms)
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
         return false;
     /* What is in flight into a window that has closed meanwhile may stay unacknowledged for long. */
-    bool owes = (info.tcpi_unacked > 0 && info.tcpi_snd_wnd > 0) || info.tcpi_probes >= PROBES;
+    /* Without a retransmission the data may have left just now, after a pause of our own. */
+    bool owes = (info.tcpi_unacked > 0 && info.tcpi_snd_wnd > 0 && info.tcpi_retransmits > 0) ||
+                info.tcpi_probes >= PROBES;
     return owes && info.tcpi_last_ack_recv >= limit_ms;
 }
 

@@ -40,7 +40,8 @@ static bool copy_current(sse__sub *sub, output *out)
 static bool unpark_locked(sse__sub *sub)
 {
     sse__stream *st = sub->stream;
-    if (!sub->parked || sub->held.count > st->config.limits.backlog_events / 2)
+    if (!sub->parked || sub->held.count > st->config.limits.backlog_events / 2 ||
+        sub->held.bytes > SSE__PARKED_BYTES / 2)
         return true;
     sub->parked = false;
     st->parked--;
@@ -122,6 +123,8 @@ static void note_progress_locked(sse__sub *sub)
 {
     if (sub->cursor >= sub->stream->lag_target)
         sse__sub_stop_lagging_locked(sub);
+    if (sub->cursor >= sub->stream->log.end)
+        sub->lags_since_ms = 0;
 }
 
 /* Everything that is due. Returns 0, or how the stream ends. */

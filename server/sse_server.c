@@ -54,9 +54,23 @@ static bool set_count_or_off(void *target, const char *value)
     return true;
 }
 
-static bool set_bytes(void *target, const char *value)
+/* The library refuses what is beyond these. */
+static bool set_event_bytes(void *target, const char *value)
 {
-    return tool_set_u64(target, value) && *(uint64_t *)target > 0;
+    uint64_t n;
+    if (!tool_set_u64(&n, value) || n == 0 || n > (uint64_t)1 << 30)
+        return false;
+    *(uint64_t *)target = n;
+    return true;
+}
+
+static bool set_history_bytes(void *target, const char *value)
+{
+    uint64_t n;
+    if (!tool_set_u64(&n, value) || n == 0 || n > (uint64_t)1 << 50)
+        return false;
+    *(uint64_t *)target = n;
+    return true;
 }
 
 /* One of several words; its place among them. */
@@ -120,7 +134,8 @@ static enum tool_exit parse(const char **words, int argc, char **argv, config *c
          &s->ring_events},
         {"history", "N", "events kept for replay; 0: none (1024)", set_count_or_off,
          &s->history_events},
-        {"history-bytes", "B", "bytes kept for replay (16777216)", set_bytes, &s->history_bytes},
+        {"history-bytes", "B", "bytes kept for replay (16777216)", set_history_bytes,
+         &s->history_bytes},
         {"event-ttl", "SECONDS", "how long an event can be replayed (for ever)", tool_set_seconds,
          &s->event_ttl_ms},
         {"replay", "all|resume|none", "what a new subscriber gets (all)", set_replay, &s->replay},
@@ -141,7 +156,7 @@ static enum tool_exit parse(const char **words, int argc, char **argv, config *c
         {"max-streams", "N", "(10000)", set_count, &o->max_streams},
         {"max-subscribers", "N", "(100000)", set_count, &o->max_subscribers},
         {"max-subscribers-per-ip", "N", "(no limit)", set_count, &o->max_subscribers_per_ip},
-        {"max-event-bytes", "B", "(1048576)", set_bytes, &o->max_event_bytes},
+        {"max-event-bytes", "B", "(1048576)", set_event_bytes, &o->max_event_bytes},
         {"threads", "N", "I/O threads (number of cores)", set_count, &o->threads},
         {"connection-memory", "B",
          "per connection: small for many idle ones, large for large events (8192)", set_count,

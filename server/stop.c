@@ -16,17 +16,12 @@
  * daemon may not run any more. */
 #define FOREIGN_MS 2000
 
-static sse__stream *stream_of(sse__strnode *node)
-{
-    return (sse__stream *)(void *)((char *)node - offsetof(sse__stream, node));
-}
-
 /* Under hub.mu, so that no list has to be made: the end of a hub must not want for memory. */
 static void close_streams_locked(sse_server *hub)
 {
     sse__mutex_assert_held(&hub->mu);
     for (sse__strnode *node = NULL; (node = sse__strmap_next(&hub->streams, node));)
-        sse__stream_close(stream_of(node), SSE_LEFT_DRAINED);
+        sse__stream_close(sse__stream_of(node), SSE_LEFT_DRAINED);
 }
 
 void sse_server_close(sse_server *server)
@@ -62,7 +57,7 @@ static void drop_streams(sse_server *hub)
     sse__mutex_unlock(&hub->mu);
     for (sse__strnode *next; list; list = next) {
         next = list->next;
-        sse__stream_unref(stream_of(list));
+        sse__stream_unref(sse__stream_of(list));
     }
 }
 
@@ -102,8 +97,9 @@ static void close_listeners(sse_server *hub)
     sse__mutex_unlock(&hub->mu);
     for (sse__listener *next; listener; listener = next) {
         next = listener->next;
-        close(listener->fd);
-        if (listener->path)
+        if (listener->fd >= 0)
+            close(listener->fd);
+        if (listener->fd >= 0 && listener->path)
             unlink(listener->path);
         free(listener->path);
         free(listener);

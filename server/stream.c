@@ -14,6 +14,7 @@
 #include "subscriber.h"
 
 #include <inttypes.h>
+#include <sse/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -99,13 +100,22 @@ void sse__stream_unref(sse__stream *st)
 
 /* ---- publishing ---- */
 
-/* Wait until n fit. */
-static sse_err reserve_locked(sse__stream *st, size_t n, bool block)
+uint64_t sse__stream_msg_bytes(const sse_msg *msg)
+{
+    const sse_event *event = sse_msg_event(msg);
+    return (uint64_t)event->id.len + event->type.len + event->data.len + event->comment.len;
+}
+
+/* Wait until n of so many bytes fit; into an empty inbox any number of bytes does. */
+static sse_err reserve_locked(sse__stream *st, size_t n, uint64_t bytes, bool block)
 {
     for (;;) {
         if (st->closed)
             return SSE_ECLOSED;
         sse_err err = sse__ring_reserve(&st->inbox, n);
+        if (err == SSE_OK && st->inbox_bytes > 0 &&
+            st->inbox_bytes + bytes > st->config.limits.backlog_bytes)
+            err = SSE_EFULL;
         if (err != SSE_EFULL || !block)
             return err;
         st->publishers_waiting++;
@@ -117,7 +127,10 @@ static sse_err reserve_locked(sse__stream *st, size_t n, bool block)
 static sse_err publish_locked(sse__stream *st, sse_msg **msgs, size_t n, bool block,
                               uint64_t *first_seq)
 {
-    sse_err err = reserve_locked(st, n, block);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += sse__stream_msg_bytes(msgs[i]);
+    sse_err err = reserve_locked(st, n, bytes, block);
     if (err == SSE_OK)
         err = sse__worker_start_locked(st);
     if (err != SSE_OK)
@@ -127,6 +140,7 @@ static sse_err publish_locked(sse__stream *st, sse_msg **msgs, size_t n, bool bl
     *first_seq = st->next_seq;
     st->next_seq += n;
     st->published += n;
+    st->inbox_bytes += bytes;
     st->active_ms = sse__now_ms();
     if (st->worker_waits)
         sse__cond_signal(&st->work);
@@ -230,6 +244,17 @@ static void id_of_locked(const sse__stream *st, uint64_t seq, sse__text *out)
     sse__text_json(out, id.ptr, id.len);
 }
 
+sse_err sse__stream_base64(sse_event *event, char **buffer)
+{
+    size_t size = sse_base64_encoded_size(event->data.len);
+    *buffer = malloc(size ? size : 1);
+    if (!*buffer)
+        return SSE_ENOMEM;
+    sse_base64_encode(event->data.ptr, event->data.len, *buffer);
+    event->data = (sse_str){*buffer, size};
+    return SSE_OK;
+}
+
 sse__frame *sse__stream_gap_locked(sse__stream *st, sse_str requested, uint64_t missed,
                                    uint64_t next)
 {
@@ -255,8 +280,13 @@ sse__frame *sse__stream_gap_locked(sse__stream *st, sse_str requested, uint64_t 
     sse__stream_format_id(st, next - 1, id);
     sse_event event = {.type = sse_cstr("gap"), .data = {text.ptr, text.len}};
     sse__frame *frame = NULL;
-    if (!text.failed && sse__frame_new(&event, sse_cstr(id), &frame) == SSE_OK)
+    char *buffer = NULL;
+    sse_err err = text.failed ? SSE_ENOMEM : SSE_OK;
+    if (err == SSE_OK && st->config.base64)
+        err = sse__stream_base64(&event, &buffer);
+    if (err == SSE_OK && sse__frame_new(&event, sse_cstr(id), &frame) == SSE_OK)
         st->counters.gaps++;
+    free(buffer);
     sse__text_fini(&text);
     return frame;
 }
@@ -288,7 +318,7 @@ void sse__stream_get_stats(sse__stream *st, sse_stream_stats *out)
     sse__mutex_unlock(&st->inbox_mu);
 
     sse__mutex_lock(&st->mu);
-    sse__history_expire(&st->log, &st->config.limits, sse__now_ms(), false);
+    sse__history_expire(&st->log, &st->config.limits, sse__now_ms());
     out->subscribers = st->nsubs;
     out->history = st->log.end - st->log.visible;
     out->history_bytes = st->log.visible_bytes;

@@ -23,7 +23,6 @@ typedef struct sse__stream_config {
     sse_replay replay;
     sse_slow_policy slow;
     bool base64;
-    bool automatic; /* made by auto_stream: removed when idle */
 } sse__stream_config;
 
 /* The subscribers of one stream that one loop serves. Lives as long as its stream. */
@@ -61,6 +60,7 @@ typedef struct sse__stream {
     sse__stream_config config; /* immutable */
 
     atomic_uint refs;
+    atomic_bool automatic; /* made by auto_stream: removed when idle */
 
     sse__mutex inbox_mu; /* rank INBOX; guards down to the next mutex */
     sse__cond room;      /* publishers wait: the worker took something, or the stream closed */
@@ -70,7 +70,8 @@ typedef struct sse__stream {
     size_t taken_count;
     uint64_t next_seq; /* of the next event that is accepted */
     uint64_t published;
-    uint64_t active_ms; /* last publish, subscribe or unsubscribe */
+    uint64_t inbox_bytes; /* of what is in the inbox */
+    uint64_t active_ms;   /* last publish, subscribe or unsubscribe */
     uint32_t publishers_waiting;
     bool worker;       /* a worker thread runs */
     bool worker_waits; /* on `work` */
@@ -92,6 +93,11 @@ typedef struct sse__stream {
     char name[]; /* immutable */
 } sse__stream;
 
+static inline sse__stream *sse__stream_of(sse__strnode *node)
+{
+    return (sse__stream *)(void *)((char *)node - offsetof(sse__stream, node));
+}
+
 /* ---- stream.c ---- */
 
 /* What the options mean, defaults filled in. */
@@ -100,6 +106,11 @@ SSE_NODISCARD sse_err sse__stream_new(sse_server *hub, const char *name,
                                       const sse__stream_config *config, sse__stream **out);
 sse__stream *sse__stream_ref(sse__stream *st);
 void sse__stream_unref(sse__stream *st);
+
+/* Bytes of its parts. */
+uint64_t sse__stream_msg_bytes(const sse_msg *msg);
+/* Put an event's data into base64; the caller frees *buffer. Returns SSE_OK, SSE_ENOMEM. */
+SSE_NODISCARD sse_err sse__stream_base64(sse_event *event, char **buffer);
 
 /* Accept n checked messages (a reference of each is taken), all or none, in order; *first_seq:
  * number of the first.

@@ -49,7 +49,7 @@ static sse_err start_locked(sse__sub *sub)
     sse__stream *st = sub->stream;
     sse_str id = sse_cstr(sub->last_event_id);
     sse_replay replay = st->config.replay;
-    sse__history_expire(&st->log, &st->config.limits, sse__now_ms(), false);
+    sse__history_expire(&st->log, &st->config.limits, sse__now_ms());
     uint64_t oldest = replay == SSE_REPLAY_NONE ? st->next_seq : st->log.visible;
     uint64_t seq, missed = 0;
     if (id.len == 0) {
@@ -233,7 +233,7 @@ static bool park_locked(sse__sub *sub)
     sse__stream *st = sub->stream;
     while (sub->cursor < st->log.end && sub->held.count < st->config.limits.backlog_events) {
         sse__frame *frame = sse__history_frame(&st->log, sub->cursor);
-        if (!frame)
+        if (!frame || (sub->held.count > 0 && sub->held.bytes + frame->len > SSE__PARKED_BYTES))
             break;
         if (!sse__held_push(&sub->held, sse__frame_ref(frame), true))
             return false;

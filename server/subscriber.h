@@ -16,7 +16,12 @@ typedef struct sse__held {
     size_t allocated;
     size_t head;
     size_t count;
+    uint64_t bytes; /* of the frames */
 } sse__held;
+
+/* A subscriber under drop-newest keeps frames that nobody else may want any more: so many bytes at
+ * most, or one frame. */
+#define SSE__PARKED_BYTES ((uint64_t)1 << 20)
 
 /* Takes the reference in any case. Returns false when there is no memory. */
 bool sse__held_push(sse__held *held, sse__frame *frame, bool event);
@@ -43,6 +48,7 @@ typedef struct sse__sub {
     uint32_t offset;     /* reader only: bytes of current already written */
     bool said_retry;     /* reader only: the farewell's retry was written */
     bool said_end;       /* connection's thread only: the end of the stream was told */
+    bool watched;        /* connection's thread only: the loop has it */
     bool announced;      /* connection's thread only: on_subscribe was called */
 
     struct sse__sub *prev_in_slot, *next_in_slot; /* loop's thread only: heartbeat wheel */
@@ -55,11 +61,13 @@ typedef struct sse__sub {
 
     struct sse__sub *prev, *next; /* stream.mu: in its group */
     uint64_t cursor;              /* stream.mu: number of the next event */
-    uint64_t missed;              /* stream.mu: events lost, gap not yet told */
-    sse__held held;               /* stream.mu */
-    sse_leave_reason leave;       /* stream.mu: 0, or it is cut off for this reason */
-    bool lagging;                 /* stream.mu: counted in stream.laggards */
-    bool parked;                  /* stream.mu: counted in stream.parked */
+    uint64_t
+        lags_since_ms; /* stream.mu: in the worker's way, and never at the end of the log since; 0: no */
+    uint64_t missed;        /* stream.mu: events lost, gap not yet told */
+    sse__held held;         /* stream.mu */
+    sse_leave_reason leave; /* stream.mu: 0, or it is cut off for this reason */
+    bool lagging;           /* stream.mu: counted in stream.laggards */
+    bool parked;            /* stream.mu: counted in stream.parked */
 
     sse__mutex mu;  /* rank SUBSCRIBER; guards the rest */
     bool suspended; /* MHD has it suspended, and nobody has resumed it yet */

@@ -31,7 +31,8 @@ bool tokens_load(tokens *t, const char *path)
     size_t size = 0;
     bool ok = true;
     while (ok && getline(&line, &size, file) >= 0) {
-        line[strcspn(line, "\r\n")] = '\0';
+        for (size_t n = strlen(line); n > 0 && strchr(" \t\r\n", line[n - 1]); n--)
+            line[n - 1] = '\0';
         if (*line && *line != '#')
             ok = add(t, line);
     }

@@ -11,7 +11,6 @@
 #include "subscriber.h"
 
 #include <poll.h>
-#include <sse/base64.h>
 #include <stdlib.h>
 
 #define STACK_BYTES ((size_t)64 << 10)
@@ -22,18 +21,6 @@
              says */
 
 /* ---- encoding ---- */
-
-/* The event with its data in base64; the caller frees *buffer. */
-static sse_err to_base64(sse_event *event, char **buffer)
-{
-    size_t size = sse_base64_encoded_size(event->data.len);
-    *buffer = malloc(size ? size : 1);
-    if (!*buffer)
-        return SSE_ENOMEM;
-    sse_base64_encode(event->data.ptr, event->data.len, *buffer);
-    event->data = (sse_str){*buffer, size};
-    return SSE_OK;
-}
 
 /* NULL when there is no memory. */
 static sse__frame *encode(const sse__stream *st, const sse_msg *msg, uint64_t seq)
@@ -49,7 +36,7 @@ static sse__frame *encode(const sse__stream *st, const sse_msg *msg, uint64_t se
     sse__frame *frame = NULL;
     sse_err err = SSE_OK;
     if (st->config.base64 && event.data.ptr)
-        err = to_base64(&event, &buffer);
+        err = sse__stream_base64(&event, &buffer);
     if (err == SSE_OK && sse__frame_new(&event, id, &frame) != SSE_OK)
         frame = NULL;
     free(buffer);
@@ -64,17 +51,16 @@ static bool writable(const sse__sub *sub)
     return poll(&pfd, 1, 0) > 0;
 }
 
-/* A subscriber that is in the way is slow when its socket takes nothing, and it has had its grace:
- * since it was last served, or since we began to wait. One that could be served but was not yet
- * waits for its loop, not for its peer. */
-static bool is_slow(const sse__stream *st, const sse__sub *sub, uint64_t now_ms, uint64_t since_ms)
+/* A subscriber that is in the way is slow when its socket takes nothing and it has had its grace: since it was last served, or
+ * since it first was in the way without ever getting to the end since. One that could be served but was not yet waits for its
+ * loop, not for its peer. */
+static bool is_slow(const sse__stream *st, const sse__sub *sub, uint64_t now_ms)
 {
     uint64_t grace = st->config.slow_grace_ms;
     uint64_t sent_ms = atomic_load(&sub->sent_ms);
-    bool had_grace = now_ms - since_ms >= grace || (now_ms > sent_ms && now_ms - sent_ms >= grace);
-    if (!had_grace)
-        return false;
-    return !writable(sub) || now_ms - since_ms >= grace + UNSERVED_MS;
+    bool had_grace = now_ms >= sub->lags_since_ms + grace || now_ms >= sent_ms + grace;
+    bool unserved = now_ms >= sub->lags_since_ms + UNSERVED_MS && now_ms >= sent_ms + UNSERVED_MS;
+    return had_grace && (unserved || !writable(sub));
 }
 
 static void mark_laggard(sse__stream *st, sse__sub *sub)
@@ -85,13 +71,15 @@ static void mark_laggard(sse__stream *st, sse__sub *sub)
 }
 
 /* Mark those that still want entries before the target, and deal with the slow ones among them. */
-static void review_laggards_locked(sse__stream *st, uint64_t now_ms, uint64_t since_ms)
+static void review_laggards_locked(sse__stream *st, uint64_t now_ms)
 {
     for (sse__group *group = st->groups; group; group = group->next)
         for (sse__sub *sub = group->subs; sub; sub = sub->next) {
             if (sub->cursor >= st->lag_target || sub->leave != 0 || sub->parked)
                 continue;
-            if (st->config.slow != SSE_SLOW_BLOCK && is_slow(st, sub, now_ms, since_ms))
+            if (sub->lags_since_ms == 0)
+                sub->lags_since_ms = now_ms;
+            if (st->config.slow != SSE_SLOW_BLOCK && is_slow(st, sub, now_ms))
                 sse__sub_overtake_locked(sub, st->lag_target);
             else
                 mark_laggard(st, sub);
@@ -108,11 +96,10 @@ static void make_room_locked(sse__stream *st)
     if (target > st->log.visible) /* history goes only when there is no backlog */
         target = st->log.visible > st->log.first ? st->log.visible : st->log.first + 1;
     st->lag_target = target;
-    uint64_t since_ms = sse__now_ms();
     uint64_t recheck_ms = st->config.slow_grace_ms / 4 + 1;
     bool woke_others = false;
     for (;;) {
-        review_laggards_locked(st, sse__now_ms(), since_ms);
+        review_laggards_locked(st, sse__now_ms());
         if (st->laggards == 0)
             break;
         if (!woke_others)
@@ -171,6 +158,8 @@ static size_t take_locked(sse__stream *st, sse_msg **batch, uint64_t *first_seq)
     *first_seq = st->next_seq - st->inbox.count;
     size_t n = sse__ring_pop_many(&st->inbox, (void **)batch, SSE__BATCH);
     st->taken_count = n;
+    for (size_t i = 0; i < n; i++)
+        st->inbox_bytes -= sse__stream_msg_bytes(batch[i]);
     if (n > 0 && st->publishers_waiting > 0)
         sse__cond_broadcast(&st->room);
     return n;
@@ -200,10 +189,9 @@ static void *worker_main(void *arg)
     sse__mutex_unlock(&st->inbox_mu);
     if (closed)
         sse__stream_end(st);
-    sse_server *hub = sse__hub_ref(st->hub);
+    sse_server *hub = st->hub; /* its owner waits for its workers */
     sse__stream_unref(st);
     sse__hub_worker_ended(hub);
-    sse__hub_unref(hub);
     return NULL;
 }
 

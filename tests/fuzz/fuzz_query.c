@@ -145,7 +145,7 @@ static void check_last_event_id(sse__stream *st, const char *last)
 {
     static char out[OUT_BYTES];
     sse__mutex_lock(&st->mu);
-    sse__history_expire(&st->log, &st->config.limits, 0, false);
+    sse__history_expire(&st->log, &st->config.limits, 0);
     expectation e = expect(st, last);
     sse__frame *gap =
         e.missed ? sse__stream_gap_locked(st, sse_cstr(last), e.missed, e.cursor) : NULL;

@@ -353,6 +353,32 @@ Test(callbacks, may_close_the_server)
     check_reason(SSE_LEFT_DRAINED);
 }
 
+/* The subscriber that would make room is served by the thread that this runs on. */
+static void publish_without_end(seen *to, const sse_subscriber_info *info)
+{
+    sse_event event = {.data = sse_cstr("x")};
+    sse_err err = SSE_OK;
+    for (int i = 0; i < 1000000 && err == SSE_OK; i++)
+        err = sse_server_publish(to->server, info->stream, &event);
+    if (err != SSE_EFULL)
+        abort();
+}
+
+Test(callbacks, publishing_does_not_wait_inside)
+{
+    sse_server_options options = options_with_callbacks();
+    options.stream.ring_events = 4;
+    options.stream.history_events = 4;
+    options.stream.slow = SSE_SLOW_BLOCK;
+    start(&options);
+    s.in_subscribe = publish_without_end;
+    http_conn *c = join(port, "a");
+    expect_data(c, "x");
+    s.in_subscribe = NULL;
+    http_close(c);
+    stop();
+}
+
 static int remove_in_authorize(void *user, const sse_request *request)
 {
     (void)user;

@@ -58,7 +58,7 @@ Test(history, starts_empty_and_without_memory)
     cr_assert_eq(sse__history_memory(&log), 0);
     cr_assert_not(sse__history_full(&log, &roomy, 4000000000u), "one event is always taken");
     cr_assert_eq(find(&log, "a"), 0);
-    sse__history_expire(&log, &roomy, 1000, true);
+    sse__history_hide(&log, log.end);
     sse__history_drop_to(&log, 100);
     cr_assert_eq(log.first, 7, "there is nothing to drop");
     sse__history_fini(&log);
@@ -159,11 +159,11 @@ Test(history, hides_what_is_too_old)
     append(&log, &limits, NULL, 1, 1000);
     append(&log, &limits, NULL, 1, 1050);
     append(&log, &limits, NULL, 1, 1090);
-    sse__history_expire(&log, &limits, 1099, false);
+    sse__history_expire(&log, &limits, 1099);
     cr_assert_eq(log.visible, 1);
-    sse__history_expire(&log, &limits, 1100, false);
+    sse__history_expire(&log, &limits, 1100);
     cr_assert_eq(log.visible, 2);
-    sse__history_expire(&log, &limits, 1189, false);
+    sse__history_expire(&log, &limits, 1189);
     cr_assert_eq(log.visible, 3);
     append(&log, &limits, NULL, 1, 1300);
     cr_assert_eq(log.visible, 4, "an append looks at the age, too");
@@ -179,7 +179,7 @@ Test(history, expires_all_on_demand)
     sse__history_init(&log, 1);
     for (int i = 0; i < 5; i++)
         append(&log, &roomy, "same", 1, 0);
-    sse__history_expire(&log, &roomy, 0, true);
+    sse__history_hide(&log, log.end);
     cr_assert_eq(log.visible, log.end);
     cr_assert_eq(log.visible_bytes, 0);
     append(&log, &roomy, NULL, 1, 0);

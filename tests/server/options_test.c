@@ -131,10 +131,10 @@ Test(options, stream_options_without_sense_are_refused)
 Test(options, headers_are_checked)
 {
     cr_assert_eq(try_header("X-Name: value"), SSE_OK);
-    cr_assert_eq(try_header("X-Empty:"), SSE_OK);
     cr_assert_eq(try_header("Cache-Control: no-transform"), SSE_OK);
     static const char *const bad[] = {NULL,
                                       "",
+                                      "X-Empty:", /* the HTTP library does not send it */
                                       "no colon",
                                       ": nameless",
                                       "Two words: x",

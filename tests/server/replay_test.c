@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <sse/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -406,4 +407,39 @@ Test(replay, has_no_seam)
         http_close(c);
     }
     stop();
+}
+
+Test(replay, a_cleared_history_holds_nothing_that_was_published_before)
+{
+    server = serve(NULL, &port);
+    create(server, "a");
+    for (int i = 0; i < 300; i++) {
+        say(server, "a", "before");
+        cr_assert_eq(sse_server_clear_history(server, "a"), SSE_OK);
+    }
+    wait_published(server, "a", 300);
+    cr_assert_eq(stats_of(server, "a").history, 0);
+    say(server, "a", "after");
+    http_conn *c = join(port, "a");
+    expect_data(c, "after");
+    http_close(c);
+    sse_server_free(server);
+}
+
+/* Who reads base64 reads all of it as base64, the gap too. */
+Test(replay, a_gap_is_base64_where_data_is)
+{
+    sse_server_options options = fixture_options();
+    options.stream.base64 = true;
+    server = serve(&options, &port);
+    create(server, "a");
+    http_conn *c = join_after(port, "a", "never-seen");
+    http_block gap = next(c);
+    cr_assert_str_eq(gap.type, "gap");
+    size_t len = 0;
+    cr_assert_eq(sse_base64_decode(gap.data, gap.data_len, gap.data, &len), SSE_OK);
+    cr_assert(len > 2 && gap.data[0] == '{' && gap.data[len - 1] == '}');
+    http_block_fini(&gap);
+    http_close(c);
+    sse_server_free(server);
 }

@@ -330,3 +330,21 @@ Test(streams, those_that_were_created_are_not_reaped)
     cr_assert(sse_server_stream_exists(server, "kept"));
     sse_server_free(server);
 }
+
+Test(streams, automatic_ones_stay_once_they_are_created)
+{
+    sse_server_options options = fixture_options();
+    options.auto_stream = true;
+    options.auto_stream_idle_ms = 50;
+    uint16_t port;
+    sse_server *server = serve(&options, &port);
+    say(server, "kept", "x");
+    say(server, "reaped", "x");
+    create(server, "kept");
+    int64_t deadline = wait_now_ms() + LONG;
+    while (sse_server_stream_exists(server, "reaped") && wait_now_ms() < deadline)
+        ;
+    cr_assert_not(sse_server_stream_exists(server, "reaped"));
+    cr_assert(sse_server_stream_exists(server, "kept"));
+    sse_server_free(server);
+}

@@ -242,11 +242,11 @@ SSE_API SSE_NODISCARD sse_err sse_server_try_publish(sse_server *server, const c
 typedef struct sse_stream_stats {
     uint64_t subscribers;   /* now */
     uint64_t published;     /* events accepted */
-    uint64_t queued;        /* accepted, not yet taken by the worker */
+    uint64_t queued;        /* accepted, not yet in the log */
     uint64_t history;       /* events that a new subscriber could be sent */
     uint64_t history_bytes; /* of these, in wire format */
     uint64_t bytes_in;      /* wire bytes of the events, each counted once */
-    uint64_t bytes_out;     /* handed to connections, heartbeats included */
+    uint64_t bytes_out;     /* of events and gaps, handed to connections */
     uint64_t delivered;     /* events handed to connections, one for each subscriber */
     uint64_t dropped; /* events not delivered because of a drop policy, one for each subscriber */
     uint64_t slow_closed; /* subscribers ended by SSE_SLOW_CLOSE */
