@@ -21,7 +21,7 @@ function(sse_library name output)
   set(objects sse_${name}_objects)
   add_library(${objects} OBJECT ${ARG_SOURCES})
   set_target_properties(${objects} PROPERTIES
-    POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden C_EXTENSIONS OFF)
+    POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden C_STANDARD 11 C_EXTENSIONS OFF)
   target_compile_definitions(${objects} PRIVATE SSE_BUILDING)
   target_include_directories(${objects} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
     ${CMAKE_CURRENT_SOURCE_DIR}/include)
@@ -61,7 +61,7 @@ endfunction()
 function(sse_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
-  set_target_properties(${name} PROPERTIES C_EXTENSIONS OFF
+  set_target_properties(${name} PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/lib)
   target_link_libraries(${name} PRIVATE sse_tool sse_build_flags ${ARG_LINK})

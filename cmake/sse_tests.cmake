@@ -23,7 +23,7 @@ endif()
 function(sse_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT;EXPECT_RED" "SOURCES;LINK;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${ARG_SOURCES} ${SSE_TEST_RUNTIME})
-  set_target_properties(${name} PROPERTIES C_EXTENSIONS OFF)
+  set_target_properties(${name} PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support
     ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/server ${PROJECT_SOURCE_DIR}/client)
   # Criterion's macros are not clean under -Wpedantic, nor do tests declare prototypes.
