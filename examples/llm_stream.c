@@ -14,7 +14,8 @@ static void on_event(void *user, sse_subscription *sub, const sse_event *event)
         sse_subscription_close(sub);
         return;
     }
-    printf("%.*s\n", (int)event->data.len, event->data.ptr); /* a JSON object: hand it to your JSON library */
+    printf("%.*s\n", (int)event->data.len,
+           event->data.ptr); /* a JSON object: hand it to your JSON library */
     fflush(stdout);
 }
 
