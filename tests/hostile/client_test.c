@@ -237,6 +237,7 @@ static void endless_line(scripted_conn *c)
         if (!conn_send(c, block, sizeof block))
             return;
     conn_puts(c, "\n\ndata: after\n\n");
+    conn_wait(c, 1); /* until the test has looked */
 }
 
 /* The same without a data field: an id, a comment, an unknown field. */
@@ -255,6 +256,7 @@ static void endless_others(scripted_conn *c)
         conn_puts(c, "\n\n");
     }
     conn_puts(c, "retry: 1\n\ndata: after\n\n");
+    conn_wait(c, 1);
 }
 
 static void takes_no_memory(void (*attack)(scripted_conn *c))
@@ -273,6 +275,7 @@ static void takes_no_memory(void (*attack)(scripted_conn *c))
     cr_assert_geq(recorder_count(rec, "error SSE_ETOOBIG lost"), 1);
     cr_assert_eq(recorder_count(rec, "event"), 1);
     cr_assert_eq(scripted_connections(server), 1);
+    scripted_open_gate(server, 1);
     cr_assert(recorder_wait(rec, "event |message|good"));
     sse_subscription_free(sub);
     sse_client_free(client);
