@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 #define STACK_BYTES ((size_t)64 << 10)
-#define LINGER_MS 2000     /* an idle worker stays so long ... */
-#define LINGER_WORKERS 256 /* ... unless there are more than this many */
+#define LINGER_MS 2000      /* an idle worker stays so long ... */
+#define LINGER_WORKERS 1024 /* ... unless there are more than this many */
 #define UNSERVED_MS                                                                                \
     10000 /* a subscriber that its loop has not served for so long is slow, whatever its socket    \
              says */

@@ -52,7 +52,7 @@ Test(many_streams, cost_no_threads)
         if (i % 100 == 0 && wait_count_threads(0) > most)
             most = wait_count_threads(0);
     }
-    cr_assert_lt(most, STREAMS / 4, "%d threads at the most", most);
+    cr_assert_lt(most, STREAMS / 2, "%d threads at the most", most);
     cr_assert(wait_until(no_workers, server, LONG));
     cr_assert(wait_until(threads_are, &threads, LONG), "they retire");
     cr_assert_eq(totals(server).published, STREAMS);
