@@ -59,6 +59,9 @@ void publish_numbers(const hub *h, const char *stream, size_t first, size_t n);
 
 /* Subscribe; `more` as above. */
 http_conn *follow(const hub *h, const char *stream, const char *more, const char *headers);
+/* The next block has just these parts; NULL: it lacks this one. */
+void expect_block(http_conn *c, const char *id, const char *type, const char *data,
+                  const char *retry);
 /* The next event's data must be this. */
 void expect_data(http_conn *c, const char *data);
 void expect_numbers(http_conn *c, size_t first, size_t n);

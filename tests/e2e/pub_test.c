@@ -9,20 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void expect_block(http_conn *c, const char *id, const char *type, const char *data,
-                         const char *retry)
-{
-    http_block b;
-    cr_assert_eq(http_next_block(c, &b, LONG), HTTP_OK);
-    const char *got[] = {b.id, b.type, b.data, b.retry};
-    const char *wanted[] = {id, type, data, retry};
-    for (int i = 0; i < 4; i++)
-        cr_assert(wanted[i] ? got[i] && strcmp(got[i], wanted[i]) == 0 : got[i] == NULL,
-                  "part %d: '%s', not '%s'", i, got[i] ? got[i] : "(none)",
-                  wanted[i] ? wanted[i] : "(none)");
-    http_block_fini(&b);
-}
-
 /* The program's whole output must be this. */
 static void run(const char *const args[], const char *input, const char *out)
 {
