@@ -54,23 +54,24 @@ static bool set_count_or_off(void *target, const char *value)
     return true;
 }
 
-/* The library refuses what is beyond these. */
-static bool set_event_bytes(void *target, const char *value)
+static bool set_bytes(void *target, const char *value, uint64_t max)
 {
     uint64_t n;
-    if (!tool_set_u64(&n, value) || n == 0 || n > (uint64_t)1 << 30)
+    if (!tool_set_u64(&n, value) || n == 0 || n > max)
         return false;
     *(uint64_t *)target = n;
     return true;
 }
 
+/* The library refuses what is beyond these. */
+static bool set_event_bytes(void *target, const char *value)
+{
+    return set_bytes(target, value, (uint64_t)1 << 30);
+}
+
 static bool set_history_bytes(void *target, const char *value)
 {
-    uint64_t n;
-    if (!tool_set_u64(&n, value) || n == 0 || n > (uint64_t)1 << 50)
-        return false;
-    *(uint64_t *)target = n;
-    return true;
+    return set_bytes(target, value, (uint64_t)1 << 50);
 }
 
 /* One of several words; its place among them. */
