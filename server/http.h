@@ -51,7 +51,7 @@ bool sse__http_reply_preflight(const sse__http_call *call, const char *allow);
 /* Answer with an event stream; sub NULL: its head only. */
 bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub);
 /* The value for Access-Control-Allow-Origin, or NULL. */
-const char *sse__http_allowed_origin(const sse_server *hub, const char *origin);
+const char *sse__http_allowed_origin(sse_server *hub, const char *origin);
 
 /* ---- http_publish.c ---- */
 

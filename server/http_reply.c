@@ -55,15 +55,27 @@ void sse__answer_err(sse__answer *answer, sse_err err, const char *stream)
 }
 
 /* The value for Access-Control-Allow-Origin, or NULL. */
-const char *sse__http_allowed_origin(const sse_server *hub, const char *origin)
+const char *sse__http_allowed_origin(sse_server *hub, const char *origin)
 {
-    for (size_t i = 0; origin && i < hub->options.cors_origin_count; i++) {
-        if (strcmp(hub->cors_origins[i], "*") == 0)
-            return "*";
-        if (strcasecmp(hub->cors_origins[i], origin) == 0)
-            return origin;
+    const char *allowed = NULL;
+    sse__mutex_lock(&hub->cors_mu);
+    for (char **at = hub->cors_origins; origin && !allowed && *at; at++) {
+        if (strcmp(*at, "*") == 0)
+            allowed = "*";
+        else if (strcasecmp(*at, origin) == 0)
+            allowed = origin;
     }
-    return NULL;
+    sse__mutex_unlock(&hub->cors_mu);
+    return allowed;
+}
+
+/* Does an answer depend on where the page comes from? */
+static bool has_origins(sse_server *hub)
+{
+    sse__mutex_lock(&hub->cors_mu);
+    bool any = *hub->cors_origins;
+    sse__mutex_unlock(&hub->cors_mu);
+    return any;
 }
 
 static bool user_sets(const sse_server *hub, const char *name)
@@ -90,7 +102,7 @@ static void add(headers *h, const char *name, const char *value)
 /* The user's headers, and what CORS wants (Fetch standard). */
 static void add_common(headers *h, const sse__http_call *call)
 {
-    const sse_server *hub = call->hub;
+    sse_server *hub = call->hub;
     for (size_t i = 0; i < hub->options.header_count; i++) {
         const char *colon = strchr(hub->headers[i], ':');
         char *name = strndup(hub->headers[i], (size_t)(colon - hub->headers[i]));
@@ -104,7 +116,7 @@ static void add_common(headers *h, const sse__http_call *call)
     add(h, "Access-Control-Allow-Origin", allowed);
     if (allowed && strcmp(allowed, "*") != 0)
         add(h, "Access-Control-Allow-Credentials", "true");
-    if (hub->options.cors_origin_count > 0)
+    if (has_origins(hub))
         add(h, "Vary", "Origin");
 }
 

@@ -31,7 +31,6 @@ struct sse_server {
     sse__stream_config stream_config;
     sse__frame *retry; /* first frame of every subscriber, or NULL */
     char **headers;
-    char **cors_origins;
     struct sse__loop *keeper; /* housekeeping, and subscribers in the user's own daemons */
 
     /* atomic */
@@ -45,6 +44,9 @@ struct sse_server {
     sse__mutex workers_mu; /* rank LEAF; guards `workers` */
     sse__cond no_workers;  /* sse_server_stop() waits: the last worker went */
     uint64_t workers;
+
+    sse__mutex cors_mu;  /* rank LEAF; guards `cors_origins` */
+    char **cors_origins; /* ours, ended by NULL */
 
     sse__mutex mu;       /* rank HUB; guards everything below */
     sse__cond idle;      /* sse_server_stop() waits: the last subscriber went */

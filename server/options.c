@@ -25,6 +25,14 @@ static bool good_header(const char *header)
     return good;
 }
 
+static bool good_origins(const char *const *origins, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!origins[i] || strpbrk(origins[i], "\r\n \t"))
+            return false;
+    return true;
+}
+
 /* A NULL-terminated copy. */
 static char **copy_strings(const char *const *strings, size_t n)
 {
@@ -64,10 +72,7 @@ static sse_err check(const sse_server_options *options)
     for (size_t i = 0; i < options->header_count; i++)
         if (!good_header(options->headers[i]))
             return SSE_EINVAL;
-    for (size_t i = 0; i < options->cors_origin_count; i++)
-        if (!options->cors_origins[i] || strpbrk(options->cors_origins[i], "\r\n \t"))
-            return SSE_EINVAL;
-    return SSE_OK;
+    return good_origins(options->cors_origins, options->cors_origin_count) ? SSE_OK : SSE_EINVAL;
 }
 
 static void set_default(uint32_t *value, uint32_t otherwise)
@@ -106,7 +111,8 @@ sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
     if (!hub->headers || !hub->cors_origins)
         return SSE_ENOMEM;
     hub->options.headers = (const char *const *)hub->headers;
-    hub->options.cors_origins = (const char *const *)hub->cors_origins;
+    hub->options.cors_origins = NULL; /* they change: hub->cors_origins */
+    hub->options.cors_origin_count = 0;
     if (options->retry_ms == 0)
         return SSE_OK;
     sse_event retry = {.retry_ms = options->retry_ms, .has_retry = true};
@@ -118,4 +124,19 @@ void sse__options_fini(sse_server *hub)
     free_strings(hub->headers);
     free_strings(hub->cors_origins);
     sse__frame_unref(hub->retry);
+}
+
+sse_err sse_server_set_cors_origins(sse_server *server, const char *const *origins, size_t n)
+{
+    if (!good_origins(origins, n))
+        return SSE_EINVAL;
+    char **list = copy_strings(origins, n);
+    if (!list)
+        return SSE_ENOMEM;
+    sse__mutex_lock(&server->cors_mu);
+    char **old = server->cors_origins;
+    server->cors_origins = list;
+    sse__mutex_unlock(&server->cors_mu);
+    free_strings(old);
+    return SSE_OK;
 }

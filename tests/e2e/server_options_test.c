@@ -42,6 +42,7 @@ static const struct {
     {"publish-token-file", NULL, "/nonexistent/tokens"},
     {"subscribe-token-file", NULL, "/nonexistent/tokens"},
     {"log-level", "error", "loud"},
+    {"log-format", "json", "xml"},
 };
 enum { VALUED = sizeof valued / sizeof valued[0] };
 

@@ -202,6 +202,15 @@ SSE_API int sse_server_handle(sse_server *server, struct MHD_Connection *connect
 SSE_API void sse_server_completed(void *server, struct MHD_Connection *connection, void **con_cls,
                                   int toe);
 
+/* From the next request on, pages of these origins may read and publish ("*": all; n of 0: none).
+ * Replaces what the options said; connections that are open stay.
+ * Thread:  any.
+ * Owns:    copies the origins.
+ * Returns: SSE_OK, SSE_EINVAL (an origin that is NULL or holds a blank or a line end), SSE_ENOMEM.
+ * Partial: on an error everything stays as it was. */
+SSE_API SSE_NODISCARD sse_err sse_server_set_cors_origins(sse_server *server,
+                                                          const char *const *origins, size_t n);
+
 /* Make a stream; nothing happens when it exists. options may be NULL: what the server's options
  * say.
  * Thread:  any.

@@ -1,0 +1,58 @@
+/* What sse-server is told to do: the command line, and the file that it names. */
+#ifndef SSE_TOOL_CONFIG_H
+#define SSE_TOOL_CONFIG_H
+
+#include "tool.h"
+#include "tool_log.h"
+
+#include <sse/server.h>
+
+/* One thing that was said. */
+typedef struct config_setting {
+    const tool_option *option;
+    char *value;   /* ours; NULL: a flag */
+    unsigned line; /* of the file; 0: the command line */
+} config_setting;
+
+enum { CONFIG_OPTIONS_MAX = 96 };
+
+typedef struct config {
+    sse_server_options options; /* its arrays point into the lists below */
+    tool_list listen, streams, headers, cors_origins;
+    const char *publish_token_file, *subscribe_token_file;
+    const char *file;
+    log_format log_format;
+    bool anonymous_publish;
+    bool check_only;
+
+    tool tool;
+    tool_option table[CONFIG_OPTIONS_MAX];
+    config_setting *settings;
+    size_t nsettings;
+    bool running; /* the server runs: complaints go to the log */
+} config;
+
+/* Read the command line, and the file; what the command line says counts. `running`: the server
+ * runs already. config_free() is due in any case.
+ * Returns: TOOL_GO_ON; TOOL_DONE after --help and --version; TOOL_USAGE after it has said on stderr
+ * what is wrong and where. */
+enum tool_exit config_load(config *c, int argc, char **argv, bool running);
+void config_free(config *c);
+
+/* Say that an option's value is of no use, and where it was said: "FILE:LINE: 'NAME': …" or
+ * "option '--NAME': …". Returns TOOL_USAGE. */
+enum tool_exit config_refuse(const config *c, const char *option, const char *format, ...)
+    SSE_PRINTF(3, 4);
+
+/* Warn of each option that `now` says otherwise than `started` did and that takes effect only when
+ * the program starts. */
+void config_tell_what_waits(const config *started, const config *now);
+
+/* ---- tool_options.c ---- */
+
+/* All options, with c's fields as their targets. */
+void config_fill_table(config *c);
+/* Does a reload put it into effect? */
+bool config_can_change(const tool_option *option);
+
+#endif

@@ -1,0 +1,310 @@
+/* sse-server's configuration file, what a SIGHUP reloads, and its log. */
+#include "e2e.h"
+#include "json.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *config_with(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static const char *config_with(const char *format, ...)
+{
+    char content[4096];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(content, sizeof content, format, args);
+    va_end(args);
+    return temp_file(content);
+}
+
+static void rewrite(const char *path, const char *content)
+{
+    FILE *file = fopen(path, "we");
+    cr_assert_not_null(file);
+    cr_assert(fputs(content, file) >= 0);
+    cr_assert_eq(fclose(file), 0);
+}
+
+/* ---- what a file may say ---- */
+
+Test(server_config, every_kind_of_option)
+{
+    const char *file = config_with("# a comment\n; another\n\n"
+                                   "listen = 127.0.0.1:0\n"
+                                   "stream = one\n"
+                                   "stream = two words\n"
+                                   "  heartbeat=5\n"
+                                   "header = X-One: a; b # c\n"
+                                   "header = X-Two: d\n"
+                                   "base64 = yes\n"
+                                   "auto-stream = No\n"
+                                   "retry = 1234\r\n");
+    uint16_t port;
+    const char *argv[] = {proc_bin("sse-server"), "--config", file, NULL};
+    proc *p = proc_start(argv);
+    const char *line = proc_read_line(p, LONG);
+    cr_assert(line && sscanf(line, "listening on http://127.0.0.1:%hu", &port) == 1);
+    hub h = {p, port, ""};
+    cr_assert_eq(stream_count(&h), 2);
+    http_response head;
+    http_conn *c = http_open_stream(port, "/events?stream=two%20words", NULL, &head, LONG);
+    cr_assert_not_null(c);
+    cr_assert_str_eq(http_header(&head, "X-One"), "a; b # c");
+    cr_assert_str_eq(http_header(&head, "X-Two"), "d");
+    expect_block(c, NULL, NULL, NULL, "1234");
+    publish(&h, "two%20words", NULL, "x");
+    expect_data(c, "eA==");
+    http_close(c);
+    http_response_fini(&head);
+    expect_error(&h, "POST", "/events?stream=three", NULL, "x", 404, NULL);
+    hub_end(&h);
+}
+
+Test(server_config, command_line_counts)
+{
+    const char *file = config_with("stream = of-the-file\nretry = 1\nreplay = none\n"
+                                   "header = X-A: file\nauto-stream = yes\n");
+    hub h = hub_start(ARGS("--config", file, "--stream=of-the-line", "--retry=2", "--replay=all"));
+    cr_assert_eq(stream_count(&h), 1);
+    publish(&h, "of-the-line", NULL, "kept");
+    http_conn *c = follow(&h, "of-the-line", NULL, NULL);
+    expect_block(c, NULL, NULL, NULL, "2");
+    expect_data(c, "kept");
+    http_close(c);
+    publish(&h, "another", NULL, "auto-stream of the file still holds");
+    hub_end(&h);
+}
+
+/* --no-replay is another name for a value of --replay. */
+Test(server_config, no_replay_overrules_replay)
+{
+    hub h = hub_start(ARGS("--config", config_with("replay = all\nstream = s\n"), "--no-replay"));
+    publish(&h, "s", NULL, "not seen");
+    http_conn *c = follow(&h, "s", NULL, NULL);
+    expect_nothing_before(&h, "s", c, "marker");
+    http_close(c);
+    hub_end(&h);
+}
+
+/* ---- what a file may not say ---- */
+
+static void refused(const char *content, unsigned line, const char *part)
+{
+    const char *file = temp_file(content);
+    const char *where = text("%s:%u: ", file, line);
+    tool_fails("sse-server", ARGS("--config", file), NULL, 64, where);
+    tool_fails("sse-server", ARGS("--config", file), NULL, 64, part);
+    tool_fails("sse-server", ARGS("--check-config", "--config", file), NULL, 64, where);
+}
+
+Test(server_config, mistakes_are_told_with_their_line)
+{
+    refused("stream = a\ncolour = red\n", 2, "'colour'");
+    refused("\n\nbuffer = 0\n", 3, "'buffer': '0' is not valid, it takes N");
+    refused("base64 = perhaps\n", 1, "'base64': 'perhaps' is not valid, it takes yes or no");
+    refused("stream = a\nonly words\n", 2, "NAME = VALUE");
+    refused("[server]\nstream = a\n", 2, "[server]");
+    refused("# config\nconfig = other\n", 2, "'config'");
+    refused("check-config = yes\n", 1, "'check-config'");
+    refused("stream =\n", 1, "'stream': '' is not valid");
+    refused("listen = 127.0.0.1\n", 1, "'listen'");
+    refused("cors-origin = http://a http://b\n", 1, "'cors-origin'");
+    refused("connection-memory = 100\n", 1, "'connection-memory'");
+    refused("stream = a\n\npublish-token-file = /nonexistent/tokens\n", 3, "No such file");
+    refused("listen = 0.0.0.0:0\n", 1, "not loopback");
+    refused("  a = b\nstream = a", 1, "'a'");
+}
+
+Test(server_config, lines_that_cannot_be)
+{
+    char *content = malloc(20000);
+    memset(content, 'x', 19999);
+    memcpy(content, "stream=", 7);
+    content[19999] = '\0';
+    refused(content, 1, "too long");
+    free(content);
+    const char *path = text("%s/nul", temp_dir());
+    FILE *file = fopen(path, "we");
+    cr_assert_eq(fwrite("stream=a\nstream=\0b\n", 1, 19, file), 19u);
+    fclose(file);
+    tool_fails("sse-server", ARGS("--config", path), NULL, 64, text("%s:2: ", path));
+    tool_fails("sse-server", ARGS("--config", path), NULL, 64, "NUL");
+}
+
+Test(server_config, no_such_file)
+{
+    tool_fails("sse-server", ARGS("--config", "/nonexistent/f"), NULL, 64, "/nonexistent/f");
+    tool_fails("sse-server", ARGS("--config", "/"), NULL, 64, "--config");
+    tool_fails("sse-server", ARGS("--config"), NULL, 64, "--config");
+}
+
+/* ---- --check-config ---- */
+
+Test(server_config, check_config_opens_nothing)
+{
+    hub h = hub_start(NULL);
+    const char *file = config_with("listen = 127.0.0.1:%u\nstream = a\nheader = X: y\n", h.port);
+    proc *p = tool_run("sse-server", ARGS("--check-config", "--config", file), NULL, 0);
+    cr_assert_str_eq(out_of(p), "the configuration is good\n");
+    cr_assert_str_eq(err_of(p), "");
+    proc_free(p);
+    hub_end(&h);
+    tool_fails("sse-server", ARGS("--check-config", "--header=Content-Type: text/html"), NULL, 64,
+               "--header");
+    p = tool_run("sse-server", ARGS("--help"), NULL, 0);
+    cr_assert(strstr(out_of(p), "--config FILE") && strstr(out_of(p), "--check-config"));
+    proc_free(p);
+}
+
+/* ---- SIGHUP ---- */
+
+static void reload(hub *h, const char *says)
+{
+    proc_signal(h->process, SIGHUP);
+    cr_assert(proc_wait_stderr(h->process, says, LONG), "no '%s': %s", says, err_of(h->process));
+}
+
+static const char first[] = "Authorization: Bearer first\r\n";
+static const char second[] = "Authorization: Bearer second\r\n";
+
+Test(server_config, sighup_reads_tokens_again)
+{
+    const char *tokens = temp_file("first\n");
+    hub h = hub_start(ARGS("--stream=s", "--publish-token-file", tokens));
+    http_conn *c = follow(&h, "s", NULL, NULL);
+    expect(&h, "POST", "/events?stream=s", first, "1", 200, NULL);
+    rewrite(tokens, "second\n");
+    reload(&h, "info: reloaded\n");
+    expect_error(&h, "POST", "/events?stream=s", first, "x", 403, NULL);
+    expect(&h, "POST", "/events?stream=s", second, "2", 200, NULL);
+    expect_numbers(c, 1, 2); /* who was there has stayed */
+    http_close(c);
+    hub_end(&h);
+}
+
+Test(server_config, sighup_with_a_mistake_changes_nothing)
+{
+    const char *tokens = temp_file("first\n");
+    const char *file =
+        config_with("stream = s\npublish-token-file = %s\nlog-level = info\n", tokens);
+    hub h = hub_start(ARGS("--config", file));
+    rewrite(tokens, "");
+    reload(&h, "not reloaded");
+    cr_assert_not_null(strstr(err_of(h.process), text("error: %s:2: 'publish-token-file'", file)),
+                       "%s", err_of(h.process));
+    expect(&h, "POST", "/events?stream=s", first, "x", 200, NULL);
+    rewrite(tokens, "second\n");
+    rewrite(file, "stream = s\nlog-level = debug\nbad = 1\n");
+    reload(&h, text("error: %s:3: unknown option 'bad'", file));
+    expect(&h, "POST", "/events?stream=s", first, "x", 200, NULL);
+    expect_error(&h, "POST", "/events?stream=s", second, "x", 403, NULL);
+    cr_assert_null(strstr(err_of(h.process), "debug:"));
+    hub_end(&h);
+}
+
+/* A reload must not open what a start would refuse. */
+Test(server_config, sighup_keeps_the_guard)
+{
+    const char *file = config_with("stream = s\npublish-token-file = %s\n", temp_file("first\n"));
+    hub h = hub_start(ARGS("--config", file, "--listen=0.0.0.0:0"));
+    rewrite(file, "stream = s\n");
+    reload(&h, "not reloaded");
+    cr_assert_not_null(strstr(err_of(h.process), "not loopback"));
+    expect_error(&h, "POST", "/events?stream=s", NULL, "x", 401, NULL);
+    hub_end(&h);
+}
+
+Test(server_config, sighup_changes_origins_and_log)
+{
+    const char *file = config_with("stream = s\ncors-origin = http://a.example\n");
+    const char *a = "Origin: http://a.example\r\n", *b = "Origin: http://b.example\r\n";
+    hub h = hub_start(ARGS("--config", file));
+    expect(&h, "POST", "/events?stream=s", a, "x", 200, NULL);
+    expect_error(&h, "POST", "/events?stream=s", b, "x", 403, NULL);
+    rewrite(file, "stream = s\ncors-origin = http://b.example\nlog-level = debug\n");
+    reload(&h, "info: reloaded\n");
+    expect_error(&h, "POST", "/events?stream=s", a, "x", 403, NULL);
+    expect(&h, "POST", "/events?stream=s", b, "x", 200, NULL);
+    http_close(follow(&h, "s", NULL, NULL));
+    cr_assert(proc_wait_stderr(h.process, "debug: subscriber came number=1 peer=127.0.0.1 stream=s",
+                               LONG));
+    rewrite(file, "stream = s\nlog-format = json\n");
+    reload(&h, "\"message\":\"reloaded\"");
+    expect_error(&h, "POST", "/events?stream=s", b, "x", 403, NULL);
+    hub_end(&h);
+}
+
+Test(server_config, sighup_names_what_has_to_wait)
+{
+    const char *file = config_with("stream = s\nheartbeat = 15\ncors-origin = http://a\n");
+    hub h = hub_start(ARGS("--config", file, "--threads=1"));
+    rewrite(file, "heartbeat = 20\nstream = s\nbase64 = on\nthreads = 7\ncors-origin = http://b\n");
+    reload(&h, "info: reloaded\n");
+    const char *log = err_of(h.process);
+    cr_assert_not_null(strstr(log, "warn: 'heartbeat' has changed"), "%s", log);
+    cr_assert_not_null(strstr(log, "warn: 'base64' has changed"), "%s", log);
+    cr_assert_null(strstr(log, "'stream'"), "%s", log);
+    cr_assert_null(strstr(log, "'threads'"), "the command line counts: %s", log);
+    cr_assert_null(strstr(log, "'cors-origin'"), "%s", log);
+    hub_end(&h);
+}
+
+/* Requests judge by the rules while these change under them. */
+Test(server_config, sighup_under_requests)
+{
+    const char *tokens = temp_file("first\n");
+    hub h = hub_start(ARGS("--stream=s", "--publish-token-file", tokens));
+    for (int i = 0; i < 20; i++) {
+        proc_signal(h.process, SIGHUP);
+        expect(&h, "POST", "/events?stream=s", first, "x", 200, NULL);
+    }
+    hub_end(&h);
+}
+
+/* ---- --log-format json ---- */
+
+/* The member of a line of the log; the line is checked. */
+static const char *member(const char *line, const char *key)
+{
+    static char value[2048];
+    cr_assert(json_valid(line), "not JSON: %s", line);
+    return json_string(json_member(line, key), value, sizeof value) ? value : NULL;
+}
+
+/* The line of the log with this message. */
+static const char *line_with(const hub *h, const char *message)
+{
+    static char line[4096];
+    const char *at = strstr(err_of(h->process), text("\"message\":\"%s\"", message));
+    cr_assert_not_null(at, "%s", err_of(h->process));
+    while (at > err_of(h->process) && at[-1] != '\n')
+        at--;
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
+    return line;
+}
+
+Test(server_config, json_log)
+{
+    hub h = hub_start(
+        ARGS("--stream=a \"b\" \\ \xc3\xa4\xff", "--log-format=json", "--log-level=debug"));
+    http_close(follow(&h, "a%20%22b%22%20%5C%20%C3%A4%FF", NULL, NULL));
+    cr_assert(proc_wait_stderr(h.process, "subscriber left", LONG));
+    const char *came = line_with(&h, "subscriber came");
+    int year, day, ms;
+    char end;
+    cr_assert_eq(
+        sscanf(member(came, "time"), "%4d-%*2d-%2dT%*2d:%*2d:%*2d.%3d%c", &year, &day, &ms, &end),
+        4, "%s", came);
+    cr_assert(end == 'Z' && year > 2000);
+    cr_assert_str_eq(member(came, "level"), "debug");
+    cr_assert_str_eq(member(came, "peer"), "127.0.0.1");
+    cr_assert_str_eq(member(came, "number"), "1");
+    cr_assert_str_eq(member(came, "stream"), "a \"b\" \\ \xc3\xa4\xef\xbf\xbd");
+    cr_assert_null(json_member(came, "reason"));
+    cr_assert_str_eq(member(line_with(&h, "subscriber left"), "reason"), "gone");
+    hub_end(&h);
+}
