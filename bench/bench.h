@@ -8,7 +8,7 @@
 
 /* Zero: not given. */
 typedef struct bench_options {
-    uint32_t subscribers, streams, payload, threads, in_flight, batch, pipeline, waves;
+    uint32_t subscribers, streams, payload, threads, in_flight, batch, pipeline, waves, publishers;
     uint32_t duration_ms, warmup_ms;
     uint32_t server_pid;
     double rate, scale;
@@ -34,6 +34,7 @@ int bench_load(bench *b);
 int bench_fanout(bench *b);
 int bench_parse(bench *b);
 int bench_storm(bench *b);
+int bench_inside(bench *b);
 
 #define BENCH_FAILED 1 /* exit code: losses, duplicates, misorders */
 

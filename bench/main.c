@@ -65,8 +65,9 @@ enum {
     FOR_FANOUT = 2,
     FOR_PARSE = 4,
     FOR_STORM = 8,
+    FOR_INSIDE = 16,
     FOR_NET = FOR_LOAD | FOR_FANOUT | FOR_STORM,
-    FOR_ALL = 15
+    FOR_ALL = 31
 };
 
 typedef struct command {
@@ -98,6 +99,10 @@ static const command commands[] = {
     {"storm", "sse-bench storm", "sse-bench storm URL [OPTIONS]",
      "Lets all subscribers leave and come back at once, several times.\n", bench_storm, FOR_STORM,
      1},
+    {"inside", "sse-bench inside", "sse-bench inside [OPTIONS]",
+     "Measures the libraries in this process, without a server of its own in between. Scenarios:\n"
+     "publish publish-100 streams chan client.\n",
+     bench_inside, FOR_INSIDE, 0},
 };
 
 typedef struct entry {
@@ -108,14 +113,17 @@ typedef struct entry {
 static size_t options_of(const command *c, bench_options *o, tool_option *out)
 {
     const entry entries[] = {
-        {{"subscribers", "N", "how many (load, storm: 100)", set_count, &o->subscribers}, FOR_NET},
-        {{"streams", "N", "on how many streams (1)", set_count, &o->streams}, FOR_NET},
+        {{"subscribers", "N", "how many (load, storm: 100)", set_count, &o->subscribers},
+         FOR_NET | FOR_INSIDE},
+        {{"streams", "N", "on how many streams (1)", set_count, &o->streams}, FOR_NET | FOR_INSIDE},
+        {{"publishers", "N", "threads that publish (8)", set_count, &o->publishers}, FOR_INSIDE},
         {{"rate", "R", "events a second published to each stream, or max (1)", set_rate, o},
          FOR_LOAD | FOR_FANOUT},
         {{"payload", "BYTES", "of an event's data, 49 at least (100)", set_count, &o->payload},
-         FOR_LOAD | FOR_FANOUT},
-        {{"duration", "S", "seconds that are measured (10)", tool_set_seconds, &o->duration_ms},
-         FOR_LOAD | FOR_FANOUT | FOR_PARSE},
+         FOR_LOAD | FOR_FANOUT | FOR_INSIDE},
+        {{"duration", "S", "seconds that are measured (10; inside: 2)", tool_set_seconds,
+          &o->duration_ms},
+         FOR_LOAD | FOR_FANOUT | FOR_PARSE | FOR_INSIDE},
         {{"warmup", "S", "seconds before (2)", tool_set_seconds, &o->warmup_ms},
          FOR_LOAD | FOR_FANOUT},
         {{"threads", "N", "of the load client (1)", set_count, &o->threads}, FOR_NET},
@@ -141,7 +149,7 @@ static size_t options_of(const command *c, bench_options *o, tool_option *out)
          FOR_LOAD | FOR_STORM},
         {{"waves", "N", "how often they come back (5)", set_count, &o->waves}, FOR_STORM},
         {{"scenario", "NAME", "only this one; repeatable", tool_set_list, &o->scenarios},
-         FOR_FANOUT},
+         FOR_FANOUT | FOR_INSIDE},
         {{"servers", "LIST", "only these of raw,sse-server,nchan", set_servers, &o->servers},
          FOR_FANOUT},
         {{"scale", "F", "times the subscribers of each scenario (1)", set_positive, &o->scale},
@@ -236,10 +244,12 @@ static int overview(int argc, char **argv)
         "  load URL                   put subscribers on any SSE server, and publish to it\n"
         "  fanout                     measure sse-server beside a raw epoll server and nchan\n"
         "  parse FILE                 measure the parser\n"
-        "  storm URL                  reconnect in waves\n\n"
+        "  storm URL                  reconnect in waves\n"
+        "  inside                     measure the libraries in this process\n\n"
         "sse-bench COMMAND --help lists a command's options.\n";
     const tool t = {.name = "sse-bench",
-                    .usage = "sse-bench load URL | fanout | parse FILE | storm URL [OPTIONS]",
+                    .usage =
+                        "sse-bench load URL | fanout | parse FILE | storm URL | inside [OPTIONS]",
                     .about = about,
                     .max_words = 1};
     const char *words[2];
@@ -249,7 +259,7 @@ static int overview(int argc, char **argv)
         return code;
     if (nwords > 0)
         return tool_misuse(&t, "there is no command '%s'", words[0]);
-    return tool_misuse(&t, "name a command: load, fanout, parse or storm");
+    return tool_misuse(&t, "name a command: load, fanout, parse, storm or inside");
 }
 
 int main(int argc, char **argv)

@@ -23,7 +23,12 @@ typedef struct result {
     double connects_per_s;
     double mb_per_s;
     double served_after_ms; /* replay, storm: until all had what they came for */
-    double seconds;         /* of the window, or of what was timed */
+    double us_per_event;    /* inside: CPU of this process; so the next two */
+    double switches_per_event, io_calls_per_event;
+    double creates_per_s, removes_per_s, bytes_per_stream; /* inside: streams */
+    double threads_busy, threads_idle;
+    double gone_fin_ms, gone_rst_ms, gone_all_ms; /* gone: until the server's count has dropped */
+    double seconds;                               /* of the window, or of what was timed */
     double lost, duplicated, misordered, misdelivered, disconnected;
     uint64_t published;
     uint64_t slots[ENGINE_SLOTS]; /* deliveries over the window */

@@ -385,12 +385,81 @@ Test(bench, parse_counts_the_same_in_all_pieces)
     free(text);
 }
 
+/* ---- inside ---- */
+
+static void expect_events(const char *column)
+{
+    cr_assert_gt(number(column, "events_per_s"), 0);
+    cr_assert_gt(number(column, "us_per_event"), 0);
+}
+
+Test(bench, inside_publishes_from_several_threads)
+{
+    const char *json = temporary();
+    expect_code(ARGS("inside", "--scenario=publish", "--scenario=publish-100", "--publishers=3",
+                     "--subscribers=4", "--duration=0.2", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    expect_events(server_of(text, 0, "publish", "publish"));
+    static const char *const columns[] = {"publish", "burst"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *r = server_of(text, 1, "publish-100", columns[i]);
+        expect_events(r);
+        cr_assert_eq(number(r, "subscribers"), 4);
+        cr_assert_eq(number(r, "lost") + number(r, "duplicated"), 0);
+        cr_assert_eq(number(r, "disconnected"), 0);
+    }
+    cr_assert_eq(number(server_of(text, 1, "publish-100", "burst"), "published"), 3 * 25000);
+    free(text);
+}
+
+Test(bench, inside_has_no_thread_for_an_idle_stream)
+{
+    const char *json = temporary();
+    expect_code(
+        ARGS("inside", "--scenario=streams", "--streams=2000", "--duration=0.2", "--json", json), 0,
+        NULL);
+    char *text = read_json(json);
+    const char *r = server_of(text, 0, "streams", "streams");
+    expect_events(r);
+    cr_assert_gt(number(r, "creates_per_s"), 0);
+    cr_assert_gt(number(r, "removes_per_s"), 0);
+    cr_assert_gt(number(r, "bytes_per_stream"), 0);
+    cr_assert_geq(number(r, "published"), 20, "one round at least");
+    cr_assert_leq(number(r, "threads_busy"), 20 + 10, "one for each that is active, and a few");
+    cr_assert_leq(number(r, "threads_idle"), 10);
+    free(text);
+}
+
+Test(bench, inside_passes_messages_and_receives_events)
+{
+    static const char *const ways[] = {"one message", "new messages", "polled"};
+    static const char *const clients[] = {"callback", "chunks", "channel"};
+    const char *json = temporary();
+    expect_code(
+        ARGS("inside", "--scenario=chan", "--scenario=client", "--duration=0.1", "--json", json), 0,
+        NULL);
+    char *text = read_json(json);
+    for (size_t i = 0; i < 3; i++) {
+        const char *r = server_of(text, 0, "chan", ways[i]);
+        expect_events(r);
+        cr_assert_eq(number(r, "lost") + number(r, "duplicated"), 0);
+        cr_assert_geq(number(r, "switches_per_event"), 0);
+        r = server_of(text, 1, "client", clients[i]);
+        expect_events(r);
+        cr_assert_eq(number(r, "misordered"), 0);
+    }
+    free(text);
+}
+
 /* ---- what goes wrong ---- */
 
 Test(bench, wrong_options_are_named)
 {
     expect_code(ARGS("fanout", "--scenario", "1x7"), 64, "1x7");
     expect_code(ARGS("fanout", "--servers", "apache"), 64, "apache");
+    expect_code(ARGS("inside", "--scenario", "outside"), 64, "outside");
+    expect_code(ARGS("inside", "--scenario=publish", "--publishers=65"), 64, "--publishers");
     expect_code(ARGS("fanout", "--frobnicate"), 64, "--frobnicate");
     expect_code(ARGS("load"), 64, "URL");
     expect_code(ARGS("load", "https://127.0.0.1/"), 64, "https");
@@ -406,10 +475,10 @@ Test(bench, wrong_options_are_named)
 
 Test(bench, help_and_version)
 {
-    static const char *const commands[] = {"load", "fanout", "parse", "storm"};
+    static const char *const commands[] = {"load", "fanout", "parse", "storm", "inside"};
     expect_code(ARGS("--help"), 0, NULL);
     expect_code(ARGS("--version"), 0, NULL);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         expect_code(ARGS(commands[i], "--help"), 0, NULL);
 }
 
