@@ -4,115 +4,15 @@
  * published to in the same way, over one keep-alive HTTP connection, so that what publishing costs
  * is the same kind of cost in each. */
 #include "bench.h"
+#include "parts.h"
 #include "procstat.h"
 #include "run.h"
+#include "scenarios.h"
 #include "servers.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-typedef struct scenario {
-    const char *name;
-    const char *what;
-    uint32_t streams, subscribers;
-    double rate;       /* a second and stream; 0: flat out */
-    uint32_t payload;  /* bytes */
-    uint32_t active;   /* streams that are published to, 0: all */
-    uint32_t coalesce; /* raw: events in one send() */
-    bool publishes;
-    bool memory;
-    bool connect;
-    bool reserved;
-    uint32_t replay; /* events that are published before anybody comes */
-} scenario;
-
-static const scenario scenarios[] = {
-    {.name = "1x1000@50",
-     .what = "1 stream, 1,000 subscribers, 50 events/s",
-     .streams = 1,
-     .subscribers = 1000,
-     .rate = 50,
-     .payload = 100,
-     .publishes = true},
-    {.name = "1x1000@1000",
-     .what = "1 stream, 1,000 subscribers, 1,000 events/s",
-     .streams = 1,
-     .subscribers = 1000,
-     .rate = 1000,
-     .payload = 100,
-     .publishes = true},
-    {.name = "1x1000@max",
-     .what = "1 stream, 1,000 subscribers, as fast as the server lets the publisher",
-     .streams = 1,
-     .subscribers = 1000,
-     .payload = 100,
-     .publishes = true},
-    {.name = "1x10000@5",
-     .what = "1 stream, 10,000 subscribers, 5 events/s",
-     .streams = 1,
-     .subscribers = 10000,
-     .rate = 5,
-     .payload = 100,
-     .publishes = true},
-    {.name = "1000x10@2",
-     .what = "1,000 streams, 10 subscribers each, 2 events/s each",
-     .streams = 1000,
-     .subscribers = 10000,
-     .rate = 2,
-     .payload = 100,
-     .publishes = true},
-    {.name = "10000idle",
-     .what = "1,000 streams, 10 subscribers each, 200 events/s on one of them",
-     .streams = 1000,
-     .subscribers = 10000,
-     .active = 1,
-     .rate = 200,
-     .payload = 100,
-     .publishes = true},
-    {.name = "1x1@max",
-     .what = "1 subscriber, as fast as the server lets the publisher",
-     .streams = 1,
-     .subscribers = 1,
-     .payload = 100,
-     .coalesce = 256,
-     .publishes = true},
-    {.name = "1x1-10k@max",
-     .what = "1 subscriber, 10 KB, as fast as the server lets the publisher",
-     .streams = 1,
-     .subscribers = 1,
-     .payload = 10000,
-     .publishes = true},
-    {.name = "1x1@100",
-     .what = "1 subscriber, 100 events/s: how long one event takes",
-     .streams = 1,
-     .subscribers = 1,
-     .rate = 100,
-     .payload = 100,
-     .publishes = true},
-    {.name = "memory",
-     .what = "10,000 idle subscribers: resident bytes",
-     .streams = 1,
-     .subscribers = 10000,
-     .payload = 100,
-     .memory = true,
-     .connect = true},
-    {.name = "connect",
-     .what = "10,000 connects; latency is from connect to the answer's head",
-     .streams = 1,
-     .subscribers = 10000,
-     .payload = 100,
-     .connect = true},
-    {.name = "replay",
-     .what = "1,000 subscribers come at once and get the last 1,000 events",
-     .streams = 1,
-     .subscribers = 1000,
-     .payload = 100,
-     .coalesce = 256,
-     .replay = 1000,
-     .publishes = true},
-};
-#define NSCENARIOS (sizeof scenarios / sizeof scenarios[0])
 
 /* ---- what was asked for ---- */
 
@@ -131,9 +31,9 @@ static int check_names(const bench *b)
     const tool_list *wanted = &b->options->scenarios, *servers = &b->options->servers;
     for (size_t i = 0; i < wanted->n; i++) {
         size_t k = 0;
-        while (k < NSCENARIOS && strcmp(wanted->items[i], scenarios[k].name) != 0)
+        while (k < nscenarios && strcmp(wanted->items[i], scenarios[k].name) != 0)
             k++;
-        if (k == NSCENARIOS)
+        if (k == nscenarios)
             return tool_misuse(b->tool, "there is no scenario '%s'", wanted->items[i]);
     }
     for (size_t i = 0; i < servers->n; i++) {
@@ -206,11 +106,13 @@ static void fill(const bench *b, const scenario *s, const server *srv, uint32_t 
     run->memory = s->memory;
     run->connect_only = s->connect;
     run->publish_alone = s->publishes;
+    run->status = s->gone ? &srv->status : NULL;
     run->tell_progress = true;
     run->one_core = !o->no_pin;
 }
 
-static int run_on(bench *b, const scenario *s, server_kind kind, result *r)
+/* m NULL: this is the only part. */
+static int run_on(const bench *b, const scenario *s, server_kind kind, meeting *m, result *r)
 {
     uint32_t payload;
     int code = bench_payload(b, s->payload, &payload);
@@ -229,6 +131,11 @@ static int run_on(bench *b, const scenario *s, server_kind kind, result *r)
         return TOOL_UNAVAILABLE;
     run_options run = {.duration_ms = 0};
     fill(b, s, &srv, payload, &run);
+    if (m) {
+        run.meet = m;
+        run.one_core = false; /* the other parts are on these cores too */
+        run.tell_progress = meeting_is_first(m);
+    }
     if (!proc_group_find(&run.server, srv.pid))
         result_note(r, "its CPU time cannot be read");
     code = run_measure(&run, r);
@@ -238,9 +145,55 @@ static int run_on(bench *b, const scenario *s, server_kind kind, result *r)
     }
     if (!s->memory && s->connect)
         r->bytes_per_subscriber = -1;
-    if (s->memory)
+    if (s->memory && s->connect)
         r->connects_per_s = r->server_us_per_connect = r->p50_us = r->p90_us = r->p99_us =
             r->p999_us = r->max_us = -1;
+    return code;
+}
+
+/* ---- in several parts ---- */
+
+/* Beside subscribers a server has descriptors of its own, such as an epoll set for each shard. */
+#define PART_RESERVE 600u
+#define BUSY 0.95
+
+typedef struct division {
+    const bench *b;
+    const scenario *scenario;
+    server_kind kind;
+    uint32_t parts;
+} division;
+
+static int run_part(const void *user, uint32_t number, meeting *m, result *r)
+{
+    const division *d = user;
+    scenario s = *d->scenario;
+    uint32_t before = (uint32_t)((uint64_t)s.subscribers * number / d->parts);
+    s.subscribers = (uint32_t)((uint64_t)s.subscribers * (number + 1) / d->parts) - before;
+    return run_on(d->b, &s, d->kind, m, r);
+}
+
+static int run_divided(const bench *b, const scenario *s, server_kind kind, result *r)
+{
+    uint64_t limit = raise_fd_limit((uint64_t)s->subscribers + PART_RESERVE);
+    if (limit >= (uint64_t)s->subscribers + PART_RESERVE)
+        return run_on(b, s, kind, NULL, r);
+    if (limit <= PART_RESERVE) {
+        snprintf(r->failure, sizeof r->failure,
+                 "a limit of %llu descriptors is too low (ulimit -n)", (unsigned long long)limit);
+        return TOOL_UNAVAILABLE;
+    }
+    division d = {.b = b, .scenario = s, .kind = kind};
+    d.parts = (uint32_t)(s->subscribers / (limit - PART_RESERVE)) + 1;
+    result_note(
+        r,
+        "%u servers and %u load processes with a part of the subscribers each: the limit is "
+        "%llu descriptors (ulimit -n)",
+        d.parts, d.parts, (unsigned long long)limit);
+    int code = parts_run(d.parts, run_part, &d, r);
+    if (r->client_cpu >= BUSY && !b->options->no_pin)
+        result_note(r, "the client was the bottleneck: it used %.0f %% of its core",
+                    r->client_cpu * 100);
     return code;
 }
 
@@ -269,8 +222,9 @@ static int run_scenario(bench *b, const scenario *from)
         }
         result *r = results_server(out, server_names[kind]);
         r->judged = kind != SERVER_NCHAN; /* what it loses is a result of the comparison */
-        s.subscribers = run_affordable(s.subscribers, r);
-        int ran = run_on(b, &s, kind, r);
+        if (!s.divides)
+            s.subscribers = run_affordable(s.subscribers, r);
+        int ran = s.divides ? run_divided(b, &s, kind, r) : run_on(b, &s, kind, NULL, r);
         /* nchan is there to be compared with: where it fails is a result. */
         if (ran == TOOL_USAGE || (ran != TOOL_GO_ON && kind != SERVER_NCHAN))
             code = ran;
@@ -290,7 +244,7 @@ int bench_fanout(bench *b)
     if (!b->options->no_pin && !pin_to_core(core_count() > 1 ? 1 : 0))
         tool_say(b->tool, "cannot be bound to a core, so numbers will vary more");
     code = TOOL_DONE;
-    for (size_t i = 0; i < NSCENARIOS && (code == TOOL_DONE); i++)
+    for (size_t i = 0; i < nscenarios && (code == TOOL_DONE); i++)
         if (listed(&b->options->scenarios, scenarios[i].name))
             code = run_scenario(b, &scenarios[i]);
     return code;

@@ -91,7 +91,8 @@ static const command commands[] = {
     {"fanout", "sse-bench fanout", "sse-bench fanout [OPTIONS]",
      "Starts servers of its own and measures them in turn: raw (an epoll server that only sends),\n"
      "sse-server, and nchan where it is installed. Scenarios: 1x1000@50 1x1000@1000 1x1000@max\n"
-     "1x10000@5 1000x10@2 10000idle 1x1@max 1x1-10k@max 1x1@100 memory connect replay.\n",
+     "1x10000@5 1000x10@2 1000idle 10000idle 19500idle 1x1@max 1x1-10k@max 1x1@100 memory connect\n"
+     "replay gone 100000x1@1.\n",
      bench_fanout, FOR_FANOUT, 0},
     {"parse", "sse-bench parse", "sse-bench parse FILE [OPTIONS]",
      "Measures the library's parser on a recorded stream, in pieces of several sizes.\n",

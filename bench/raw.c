@@ -67,6 +67,7 @@ static stream **dirty;
 static size_t ndirty, dirty_cap;
 static peer **held;
 static size_t nheld, held_cap;
+static uint32_t nsubs;
 
 static const char subscribed[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                  "Cache-Control: no-cache\r\nConnection: close\r\n\r\n";
@@ -166,6 +167,7 @@ static void drop_sub(sub *u)
     s->subs[u->slot]->slot = u->slot;
     close(u->fd);
     free(u);
+    nsubs--;
 }
 
 static void send_due(sub *u)
@@ -215,6 +217,7 @@ static void subscribe(peer *p, stream *s)
         s->subs = tool_must(realloc(s->subs, s->cap * sizeof(sub *)));
     }
     s->subs[s->n++] = u;
+    nsubs++;
     if (u->at < s->low_at)
         s->low_at = u->at;
     if (event < s->low_event)
@@ -314,6 +317,15 @@ static void hold(peer *p)
     held[nheld++] = p;
 }
 
+static void tell_status(const peer *p)
+{
+    char answer[160], body[32];
+    int n = snprintf(body, sizeof body, "sse_subscribers %u\n", nsubs);
+    int len =
+        snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, body);
+    (void)!send(p->fd, answer, (size_t)len, MSG_NOSIGNAL);
+}
+
 /* Serve the request at the start of p->in when it is there as a whole. Returns the bytes that it
  * took, 0: none; *gone: p is a subscriber now, or no more. */
 static size_t serve_one(peer *p, bool *gone)
@@ -330,6 +342,10 @@ static size_t serve_one(peer *p, bool *gone)
         return 0;
     }
     size_t head = (size_t)(end - in) + 4;
+    if (strncmp(in, "GET " RAW_STATUS " ", sizeof RAW_STATUS + 4) == 0) {
+        tell_status(p);
+        return head;
+    }
     if (*in == 'G') {
         *gone = true;
         subscribe(p, find_stream(target + 1, (size_t)(space - target - 1)));

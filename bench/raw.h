@@ -17,6 +17,9 @@ typedef struct raw_options {
     uint32_t log_bytes; /* of a stream, a power of two: publishers wait when it is full */
 } raw_options;
 
+/* GET: how many subscribers there are. */
+#define RAW_STATUS "/metrics"
+
 /* Serve until killed. For a process of its own. */
 _Noreturn void raw_serve(const raw_options *options);
 

@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,61 @@ void result_quantiles(result *r)
     r->p99_us = (double)histogram_quantile(h, 0.99) / 1e3;
     r->p999_us = (double)histogram_quantile(h, 0.999) / 1e3;
     r->max_us = (double)h->max / 1e3;
+}
+
+/* Sums; what was not measured by the one is not known of all. */
+static double sum(double a, double b) { return a < 0 || b < 0 ? -1 : a + b; }
+
+static double mean(double a, double weight, double b, double other)
+{
+    if (b < 0 || (weight > 0 && a < 0))
+        return -1;
+    return weight + other > 0 ? (a * weight + b * other) / (weight + other) : 0;
+}
+
+static void merge_means(result *into, const result *part, uint32_t before)
+{
+    double n = into->subscribers, more = part->subscribers;
+    double d = before > 0 ? into->deliveries_per_s : 0, deliveries = part->deliveries_per_s;
+    into->bytes_per_subscriber =
+        mean(into->bytes_per_subscriber, n, part->bytes_per_subscriber, more);
+    into->server_us_per_delivery =
+        mean(into->server_us_per_delivery, d, part->server_us_per_delivery, deliveries);
+    into->fanout_us_per_delivery =
+        mean(into->fanout_us_per_delivery, d, part->fanout_us_per_delivery, deliveries);
+    into->events_per_s = mean(into->events_per_s, before, part->events_per_s, 1);
+    into->server_us_per_publish =
+        mean(into->server_us_per_publish, before, part->server_us_per_publish, 1);
+}
+
+static void merge_note(result *into, const char *note)
+{
+    for (uint32_t i = 0; i < into->nnotes; i++)
+        if (strcmp(into->notes[i], note) == 0)
+            return;
+    result_note(into, "%s", note);
+}
+
+void result_merge(result *into, const result *part, uint32_t before)
+{
+    double *sums[] = {&into->deliveries_per_s, &into->server_cpu,   &into->client_cpu,
+                      &into->mb_per_s,         &into->lost,         &into->duplicated,
+                      &into->misordered,       &into->misdelivered, &into->disconnected};
+    const double more[] = {part->deliveries_per_s, part->server_cpu,   part->client_cpu,
+                           part->mb_per_s,         part->lost,         part->duplicated,
+                           part->misordered,       part->misdelivered, part->disconnected};
+    merge_means(into, part, before);
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
+        *sums[i] = before > 0 ? sum(*sums[i], more[i]) : more[i];
+    into->subscribers += part->subscribers;
+    into->published += part->published;
+    into->seconds = fmax(into->seconds, part->seconds);
+    for (size_t i = 0; i < ENGINE_SLOTS; i++)
+        into->slots[i] += part->slots[i];
+    histogram_merge(&into->latency, &part->latency);
+    result_quantiles(into);
+    for (uint32_t i = 0; i < part->nnotes; i++)
+        merge_note(into, part->notes[i]);
 }
 
 scenario_result *results_scenario(results *all, const char *name, const char *what)

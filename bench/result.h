@@ -45,6 +45,9 @@ void result_init(result *r, const char *server);
 void result_note(result *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Losses, duplicates, misorders or the like. */
 bool result_is_bad(const result *r);
+/* Add what one of several processes measured; `before` parts were added already. Rates and CPU are
+ * sums; costs and memory are of all together. */
+void result_merge(result *into, const result *part, uint32_t before);
 /* p50 and so on from r->latency. */
 void result_quantiles(result *r);
 

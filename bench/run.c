@@ -328,18 +328,24 @@ static int ramp_and_measure(const run_options *o, engine_totals *totals, progres
     int code = ramp(o, e, p, r);
     if (!o->connect_only)
         r->connects_per_s = r->server_us_per_connect = -1; /* the ramp was not the point */
+    if (code == TOOL_GO_ON && o->meet)
+        meeting_wait(o->meet);
     if (code != TOOL_GO_ON)
         engine_stop(e, totals);
     else if (o->connect_only)
         code = finish_connect(e, totals, r);
     else
         code = publish_and_measure(o, e, totals, p, r);
+    if (code == TOOL_GO_ON && o->meet)
+        meeting_wait(o->meet); /* who has finished does not disturb the others by leaving */
     engine_free(e);
     return code;
 }
 
 int run_measure(const run_options *o, result *r)
 {
+    if (o->status)
+        return run_gone(o, r);
     progress p = {.on = o->tell_progress && isatty(STDERR_FILENO)};
     engine_totals *totals = tool_must(calloc(1, sizeof *totals));
     int code =

@@ -4,6 +4,7 @@
 #define BENCH_RUN_H
 
 #include "engine.h"
+#include "parts.h"
 #include "procstat.h"
 #include "publisher.h"
 #include "result.h"
@@ -12,6 +13,8 @@ typedef struct run_options {
     engine_options engine;
     publisher_options publisher; /* url NULL: nobody publishes */
     proc_group server;           /* n 0: unknown */
+    meeting *meet;          /* with the other parts before the window and at the end; or NULL */
+    const http_url *status; /* subscribers leave; the server tells here how many it has */
     uint32_t duration_ms, warmup_ms;
     uint32_t settle_ms; /* after the last connect */
     uint32_t replay;    /* publish so many events first; then all come at once and get them */
@@ -25,6 +28,9 @@ typedef struct run_options {
 
 /* Returns TOOL_GO_ON; TOOL_UNAVAILABLE after a message in r->failure. */
 int run_measure(const run_options *options, result *r);
+
+/* What run_measure() does when there is a status: subscribers leave, one and all. In gone.c. */
+int run_gone(const run_options *options, result *r);
 
 /* As many subscribers as there are descriptors for, here and in a server that inherits the limit;
  * noted when that is fewer. */

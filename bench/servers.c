@@ -61,6 +61,8 @@ void server_urls(server *s, uint16_t port, const char *subscribe, const char *pu
     (void)http_url_parse(&s->subscribe, text);
     snprintf(text, sizeof text, "http://127.0.0.1:%u%s", port, publish);
     (void)http_url_parse(&s->publish, text);
+    snprintf(text, sizeof text, "http://127.0.0.1:%u" SERVER_STATUS, port);
+    (void)http_url_parse(&s->status, text);
 }
 
 /* ---- raw ---- */

@@ -27,6 +27,7 @@ typedef struct server_needs {
 
 typedef struct server {
     http_url subscribe, publish;
+    http_url status; /* where it tells how many subscribers it has */
     publish_format format;
     uint32_t pipeline;
     server_kind kind;
@@ -51,6 +52,8 @@ pid_t server_fork(const server_needs *needs);
 /* A port of 127.0.0.1: a listening socket (backlog 4096), or -1. */
 int server_listen(uint16_t *port);
 void server_urls(server *s, uint16_t port, const char *subscribe, const char *publish);
+/* The path of each server's status. */
+#define SERVER_STATUS "/metrics"
 
 bool nchan_available(const char **why);
 bool nchan_start(server *s, const server_needs *needs, char why[200]);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -331,6 +332,50 @@ Test(bench, fanout_replays_what_was_published_before)
         expect_nothing_lost(r);
         cr_assert_eq(number(r, "published"), 1000);
         cr_assert_gt(number(r, "served_after_ms"), 0);
+    }
+    free(text);
+}
+
+Test(bench, fanout_measures_how_soon_leaving_is_noticed)
+{
+    const char *json = temporary();
+    expect_code(ARGS("fanout", "--scenario=gone", "--subscribers", "30", "--no-pin",
+                     "--servers=raw,sse-server", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    for (int i = 0; i < 2; i++) {
+        const char *r = server_of(text, 0, "gone", i ? "sse-server" : "raw");
+        cr_assert_eq(number(r, "subscribers"), 30);
+        cr_assert_gt(number(r, "gone_fin_ms"), 0);
+        cr_assert_gt(number(r, "gone_rst_ms"), 0);
+        cr_assert_gt(number(r, "gone_all_ms"), 0);
+        expect_latency(r);
+    }
+    free(text);
+}
+
+/* Twice as many subscribers as there are descriptors: several servers hold them. */
+Test(bench, fanout_divides_what_one_process_cannot_hold)
+{
+    struct rlimit limit = {.rlim_cur = 630, .rlim_max = 630};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    const char *json = temporary();
+    expect_code(ARGS("fanout", "--scenario=100000x1@1", "--subscribers", "75", "--rate=20",
+                     "--no-pin", "--servers=raw,sse-server", "--duration=0.4", "--warmup=0.1",
+                     "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    for (int i = 0; i < 2; i++) {
+        const char *r = server_of(text, 0, "100000x1@1", i ? "sse-server" : "raw");
+        expect_nothing_lost(r);
+        expect_latency(r);
+        expect_cost(r);
+        cr_assert_eq(number(r, "subscribers"), 75);
+        cr_assert_geq(number(r, "published"), 3 * 8, "by each of three publishers");
+        cr_assert_geq(number(r, "bytes_per_subscriber"), 0);
+        char note[200];
+        cr_assert(json_string(json_element(json_member(r, "notes"), 0), note, sizeof note));
+        cr_assert(strstr(note, "3 servers"), "%s", note);
     }
     free(text);
 }
