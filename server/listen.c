@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -255,4 +256,32 @@ sse_err sse_server_listen(sse_server *server, const char *address, char *bound, 
             unlink(path);
     }
     return err;
+}
+
+static bool is_listening(int fd)
+{
+    int type = 0, listening = 0;
+    socklen_t len = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
+        return false;
+    len = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
+}
+
+sse_err sse_server_listen_socket(sse_server *server, int fd, char *bound, size_t bound_size)
+{
+    struct sockaddr_un address = {0};
+    socklen_t len = sizeof address;
+    if (!is_listening(fd))
+        return SSE_EINVAL;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        return SSE_ESYS;
+    bool is_unix = address.sun_family == AF_UNIX;
+    if (!is_unix)
+        sse__peer_keepalive(fd);
+    describe(fd, is_unix ? address.sun_path : NULL, bound, bound_size);
+    return add_listener(server, fd, NULL); /* its file, if any, is not ours to remove */
 }

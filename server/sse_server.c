@@ -6,6 +6,7 @@
 #include "tool_access.h"
 #include "tool_config.h"
 #include "tool_log.h"
+#include "tool_service.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,11 +17,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <time.h>
 
 typedef struct program {
     config config; /* as it was at the start */
     access_gate gate;
     sse_server *server;
+    int nsockets; /* that a service manager passed on */
     int argc;
     char **argv;
 } program;
@@ -60,12 +63,19 @@ static enum tool_exit check_address(const config *c, const access_rules *rules, 
                          address);
 }
 
-static enum tool_exit check_addresses(const config *c, const access_rules *rules,
-                                      const tool_list *listen)
+/* May these options and rules serve where the program listens? */
+static enum tool_exit check_addresses(const program *p, const config *c, const access_rules *rules)
 {
+    const tool_list *listen = &p->config.listen;
     enum tool_exit result = TOOL_GO_ON;
-    for (size_t i = 0; i < listen->n && result == TOOL_GO_ON; i++)
+    for (size_t i = 0; i < listen->n && p->nsockets == 0 && result == TOOL_GO_ON; i++)
         result = check_address(c, rules, listen->items[i]);
+    for (int i = 0; i < p->nsockets && result == TOOL_GO_ON; i++) {
+        char address[512];
+        service_socket_address(SERVICE_FIRST_FD + i, address, sizeof address);
+        if (*address) /* otherwise it is refused anyway */
+            result = check_address(c, rules, address);
+    }
     return result;
 }
 
@@ -120,6 +130,11 @@ static enum tool_exit create_streams(const program *p)
     return TOOL_GO_ON;
 }
 
+static void say_listening(const char *bound)
+{
+    printf("listening on %s%s\n", strncmp(bound, "unix:", 5) == 0 ? "" : "http://", bound);
+}
+
 static enum tool_exit listen_at(const program *p, const char *address)
 {
     char bound[512];
@@ -132,15 +147,38 @@ static enum tool_exit listen_at(const program *p, const char *address)
                   errno ? strerror(errno) : "");
         return TOOL_UNAVAILABLE;
     }
-    printf("listening on %s%s\n", strncmp(bound, "unix:", 5) == 0 ? "" : "http://", bound);
+    say_listening(bound);
+    return TOOL_GO_ON;
+}
+
+static enum tool_exit listen_at_sockets(const program *p)
+{
+    if (p->config.listen.n > 0)
+        log_info("--listen is not used: the service manager has passed on %d socket%s", p->nsockets,
+                 p->nsockets == 1 ? "" : "s");
+    for (int i = 0; i < p->nsockets; i++) {
+        char bound[512];
+        int fd = SERVICE_FIRST_FD + i;
+        sse_err err = sse_server_listen_socket(p->server, fd, bound, sizeof bound);
+        if (err != SSE_OK) {
+            log_error("descriptor %d of the service manager: %s", fd,
+                      err == SSE_EINVAL ? "not a listening stream socket" : sse_strerror(err));
+            return TOOL_UNAVAILABLE;
+        }
+        say_listening(bound);
+    }
     return TOOL_GO_ON;
 }
 
 static enum tool_exit listen_all(const program *p)
 {
     const tool_list *listen = &p->config.listen;
-    enum tool_exit result = listen->n == 0 ? listen_at(p, default_listen) : TOOL_GO_ON;
-    for (size_t i = 0; i < listen->n && result == TOOL_GO_ON; i++)
+    enum tool_exit result = TOOL_GO_ON;
+    if (p->nsockets > 0)
+        result = listen_at_sockets(p);
+    else if (listen->n == 0)
+        result = listen_at(p, default_listen);
+    for (size_t i = 0; i < listen->n && p->nsockets == 0 && result == TOOL_GO_ON; i++)
         result = listen_at(p, listen->items[i]);
     fflush(stdout);
     return result;
@@ -191,7 +229,7 @@ static void reload(program *p)
     if (result == TOOL_GO_ON)
         result = access_rules_load(&now, &rules);
     if (result == TOOL_GO_ON)
-        result = check_addresses(&now, rules, &p->config.listen);
+        result = check_addresses(p, &now, rules);
     if (result == TOOL_GO_ON)
         result = change_origins(p, &now);
     if (result == TOOL_GO_ON) {
@@ -206,15 +244,47 @@ static void reload(program *p)
     config_free(&now);
 }
 
-static void wait_for_signal(program *p, const sigset_t *signals)
+static void reload_and_tell(program *p)
 {
-    int number = 0;
-    do {
-        if (sigwait(signals, &number) != 0)
-            continue;
-        if (number == SIGHUP)
-            reload(p);
-    } while (number != SIGTERM && number != SIGINT);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    service_notify("RELOADING=1\nMONOTONIC_USEC=%lld",
+                   (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    reload(p);
+    service_notify("READY=1");
+}
+
+/* That this returns shows that the hub's lock can still be had. */
+static void tell_alive(program *p)
+{
+    sse_server_stats stats;
+    sse_server_get_stats(p->server, &stats);
+    service_notify("WATCHDOG=1\nSTATUS=%llu subscribers, %llu streams",
+                   (unsigned long long)stats.subscribers, (unsigned long long)stats.streams);
+}
+
+/* The next signal; meanwhile the service manager's watchdog is fed. */
+static int next_signal(program *p, const sigset_t *signals)
+{
+    uint64_t ns = service_watchdog_ns();
+    const struct timespec interval = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    for (;;) {
+        int number = ns ? sigtimedwait(signals, NULL, &interval) : sigwaitinfo(signals, NULL);
+        if (number > 0)
+            return number;
+        if (errno == EAGAIN)
+            tell_alive(p);
+    }
+}
+
+static void wait_for_the_end(program *p, const sigset_t *signals)
+{
+    int number;
+    service_notify("READY=1\nSTATUS=serving");
+    while ((number = next_signal(p, signals)) == SIGHUP)
+        reload_and_tell(p);
+    service_notify("STOPPING=1\nSTATUS=draining");
+    log_info("draining, because of SIG%s", sigabbrev_np(number));
     sigprocmask(SIG_UNBLOCK, signals, NULL); /* a second one ends the program */
 }
 
@@ -229,7 +299,7 @@ static enum tool_exit serve(program *p, const sigset_t *signals)
     if (result == TOOL_GO_ON)
         result = listen_all(p);
     if (result == TOOL_GO_ON) {
-        wait_for_signal(p, signals);
+        wait_for_the_end(p, signals);
         result = TOOL_DONE;
     }
     sse_server_free(p->server);
@@ -252,7 +322,13 @@ static enum tool_exit run(program *p)
     access_gate_init(&p->gate, rules);
     log_configure(p->config.log_format, p->config.options.logger.level);
     raise_limits();
-    result = check_addresses(&p->config, rules, &p->config.listen);
+    p->nsockets = service_sockets();
+    if (p->nsockets < 0) {
+        log_error("LISTEN_FDS makes no sense");
+        result = TOOL_UNAVAILABLE;
+    }
+    if (result == TOOL_GO_ON)
+        result = check_addresses(p, &p->config, rules);
     if (result == TOOL_GO_ON)
         result = serve(p, &signals);
     access_gate_fini(&p->gate);

@@ -54,8 +54,15 @@ static void close_fd(int *fd)
 
 /* ---- starting ---- */
 
-static _Noreturn void child(const char *const argv[], int in, int out, int err, int report,
-                            pid_t parent)
+/* More descriptors for the program, as 3, 4, …; all numbers are at least LOW_FDS. */
+enum { LOW_FDS = 16, EXTRA_MAX = LOW_FDS - 4 };
+typedef struct extra {
+    int fd[EXTRA_MAX];
+    int n;
+} extra;
+
+static _Noreturn void child(const char *const argv[], const extra *more, int in, int out, int err,
+                            int report, pid_t parent)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -64,27 +71,31 @@ static _Noreturn void child(const char *const argv[], int in, int out, int err, 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
-    /* All four numbers are above 3, see high_pipe(). */
-    if (dup3(report, 3, O_CLOEXEC) >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 &&
-        dup2(err, 2) >= 0) {
-        close_range(4, ~0u, 0);
+    /* All that is there is at LOW_FDS and above, see high_pipe(): nothing is hit that is still
+     * needed. */
+    int told = 3 + more->n;
+    bool ok = dup3(report, told, O_CLOEXEC) >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 &&
+              dup2(err, 2) >= 0;
+    for (int i = 0; i < more->n && ok; i++)
+        ok = dup2(more->fd[i], 3 + i) >= 0;
+    if (ok) {
+        close_range((unsigned)told + 1, ~0u, 0);
         execvp(argv[0], (char *const *)argv);
     }
     int error = errno;
-    ssize_t ignored = write(3, &error, sizeof error);
+    ssize_t ignored = write(told, &error, sizeof error);
     (void)ignored;
     _exit(127);
 }
 
-/* A pipe whose descriptors are all above 3, so that dup2() to 0..3 in the child hits none of them.
- */
+/* A pipe whose descriptors are so high that dup2() in the child hits none of them. */
 static bool high_pipe(int fds[2])
 {
     int low[2];
     if (pipe2(low, O_CLOEXEC) != 0)
         return false;
     for (int i = 0; i < 2; i++) {
-        fds[i] = fcntl(low[i], F_DUPFD_CLOEXEC, 4);
+        fds[i] = fcntl(low[i], F_DUPFD_CLOEXEC, LOW_FDS);
         close(low[i]);
     }
     return fds[0] >= 0 && fds[1] >= 0;
@@ -130,14 +141,14 @@ static int exec_result(int report)
     return n == 0 ? 0 : error;
 }
 
-static int spawn(const char *const argv[], pipes *ps, pid_t *pid)
+static int spawn(const char *const argv[], const extra *more, pipes *ps, pid_t *pid)
 {
     pid_t parent = getpid();
     *pid = fork();
     if (*pid < 0)
         return errno;
     if (*pid == 0)
-        child(argv, ps->fd[0][0], ps->fd[1][1], ps->fd[2][1], ps->fd[3][1], parent);
+        child(argv, more, ps->fd[0][0], ps->fd[1][1], ps->fd[2][1], ps->fd[3][1], parent);
     close_fd(&ps->fd[0][0]);
     for (int i = 1; i < 4; i++)
         close_fd(&ps->fd[i][1]);
@@ -154,11 +165,20 @@ static void stream_take(stream *s, int *fd)
     fcntl(s->fd, F_SETFL, O_NONBLOCK);
 }
 
-proc *proc_start(const char *const argv[])
+proc *proc_start(const char *const argv[]) { return proc_start_with(argv, NULL, 0); }
+
+proc *proc_start_with(const char *const argv[], const int fds[], int n)
 {
     pipes ps;
     pid_t pid = -1;
-    int error = pipes_open(&ps) ? spawn(argv, &ps, &pid) : errno;
+    extra more = {.n = n};
+    if (n > EXTRA_MAX)
+        abort();
+    for (int i = 0; i < n; i++)
+        more.fd[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, LOW_FDS);
+    int error = pipes_open(&ps) ? spawn(argv, &more, &ps, &pid) : errno;
+    for (int i = 0; i < n; i++)
+        close_fd(&more.fd[i]);
     if (error) {
         pipes_close(&ps);
         errno = error;

@@ -18,6 +18,9 @@ typedef struct proc proc;
  * when it could not be started. */
 proc *proc_start(const char *const argv[]);
 
+/* The same with these descriptors as its 3, 4 and so on; at most 12. */
+proc *proc_start_with(const char *const argv[], const int fds[], int n);
+
 /* Kill it if it still runs, collect it, free. NULL is fine. */
 void proc_free(proc *p);
 

@@ -186,6 +186,14 @@ SSE_API void sse_server_free(sse_server *server);
 SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *address,
                                                 char *bound, size_t bound_size);
 
+/* The same with a stream socket that listens already, such as one from a service manager. A unix
+ * socket's file is left alone when the server ends.
+ * Thread:  any.
+ * Owns:    takes fd over when it returns SSE_OK; otherwise it stays the caller's.
+ * Returns: SSE_OK, SSE_EINVAL (not a listening stream socket), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
+SSE_API SSE_NODISCARD sse_err sse_server_listen_socket(sse_server *server, int fd, char *bound,
+                                                       size_t bound_size);
+
 /* Serve one request of your own libmicrohttpd daemon: pass on the arguments of your
  * MHD_AccessHandlerCallback, `cls` aside, and return the value as its result (enum MHD_Result). GET
  * subscribes, POST publishes and DELETE removes if http_publish is set, whatever the path; the
