@@ -37,14 +37,17 @@ static bool decode(sse_subscription *sub, const sse_event *event, sse_event *out
 /* Returns what the parser's callback does: anything but 0 stops the parser. */
 static int send(sse_subscription *sub, const sse_event *event)
 {
-    sse_msg *msg;
+    sse_msg *msg = NULL;
     sse_err err = sse_msg_new(event, sub->stream, &msg);
-    if (err != SSE_OK) {
+    if (err == SSE_OK)
+        err = sse__chan_send_unless(sub->chan, msg, &sub->stop);
+    sse_msg_unref(msg);
+    if (err == SSE_ENOMEM) {
+        /* The stream goes on: to end it here would lose the event without a word, because the next
+         * connection resumes behind it. */
         sse__session_lost(sub, err, "no memory for an event");
         return sse__interrupted(sub);
     }
-    err = sse__chan_send_unless(sub->chan, msg, &sub->stop);
-    sse_msg_unref(msg);
     if (err != SSE_OK) {
         sub->undelivered = true;
         sub->sink_err = err;

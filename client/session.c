@@ -4,6 +4,7 @@
  *
  * After `stop` nothing is called but on_close. Every call into the user's code is followed by a
  * look at the flags, either here or by an error that makes the transport return. */
+#include "chan.h"
 #include "clock.h"
 #include "logger.h"
 #include "subscription.h"
@@ -63,6 +64,8 @@ void sse__session_lost(sse_subscription *sub, sse_err err, const char *what)
     sse_client_error e = make_error(sub, &result);
     e.connected = true;
     sse__log(logger_of(sub), SSE_LOG_WARN, "%s: %s", sub->url, what);
+    if (sub->chan)
+        sse__chan_count_lost(sub->chan); /* its receiver may have no callbacks */
     if (sub->callbacks.on_error)
         sub->callbacks.on_error(sub->user, sub, &e);
 }

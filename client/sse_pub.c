@@ -185,11 +185,19 @@ static bool publish(struct publisher *p, sse_str body, const char *where)
 
 /* ---- The three ways ---- */
 
+/* A read error, or something too big to keep. */
+static void fail_input(struct publisher *p, const char *what)
+{
+    tool_say(&sse_pub, "stdin: %s", what);
+    if (p->code == TOOL_DONE)
+        p->code = TOOL_USAGE;
+}
+
 static void publish_lines(struct publisher *p)
 {
     char *line = NULL;
     size_t cap = 0;
-    ssize_t n;
+    ssize_t n = 0;
     bool go_on = true;
     for (unsigned long number = 1; go_on && (n = getline(&line, &cap, stdin)) >= 0; number++) {
         char where[40];
@@ -200,15 +208,9 @@ static void publish_lines(struct publisher *p)
             n--;
         go_on = publish(p, (sse_str){line, (size_t)n}, where);
     }
+    if (n < 0 && !feof(stdin))
+        fail_input(p, strerror(errno));
     free(line);
-}
-
-/* A read error, or a block too big to keep. */
-static void fail_input(struct publisher *p, const char *what)
-{
-    tool_say(&sse_pub, "stdin: %s", what);
-    if (p->code == TOOL_DONE)
-        p->code = TOOL_USAGE;
 }
 
 static bool only_line_ends(const char *bytes, size_t n)
@@ -300,6 +302,14 @@ static sse__transport_config transport_config(void)
     };
 }
 
+static enum tool_exit cannot_start(const char *base, sse_err err)
+{
+    if (err == SSE_EINVAL)
+        return tool_misuse(&sse_pub, "'%s' is not an http or https URL", base);
+    tool_say(&sse_pub, "%s", sse_strerror(err));
+    return TOOL_UNAVAILABLE;
+}
+
 static enum tool_exit publish_all(const char *base, const char *message)
 {
     static const sse__transport_callbacks callbacks = {
@@ -310,8 +320,7 @@ static enum tool_exit publish_all(const char *base, const char *message)
     if (err == SSE_OK)
         err = sse__transport_new(&config, &callbacks, &p, &p.transport);
     if (err != SSE_OK)
-        p.code = err == SSE_EINVAL ? tool_misuse(&sse_pub, "'%s' is not an http or https URL", base)
-                                   : TOOL_UNAVAILABLE;
+        p.code = cannot_start(base, err);
     else if (options.lines)
         publish_lines(&p);
     else if (options.events)

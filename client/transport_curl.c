@@ -22,6 +22,7 @@
 #include <curl/curl.h>
 #include <limits.h>
 #include <sse/version.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,15 +57,18 @@ struct sse__transport {
     char message[CURL_ERROR_SIZE + 64];
 };
 
-static pthread_once_t init_once = PTHREAD_ONCE_INIT;
-static CURLcode init_result; /* written once, before any reader */
+static atomic_bool initialised;
 
-static void init_curl(void) { init_result = curl_global_init(CURL_GLOBAL_DEFAULT); }
-
+/* A failure is not kept: there may be memory the next time. curl locks for itself here, and where
+ * two threads come at once the second call only counts. */
 static sse_err init(void)
 {
-    pthread_once(&init_once, init_curl);
-    return init_result == CURLE_OK ? SSE_OK : SSE_ENOMEM;
+    if (!initialised) {
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+            return SSE_ENOMEM;
+        initialised = true;
+    }
+    return SSE_OK;
 }
 
 sse_err sse__transport_check_url(const char *url)

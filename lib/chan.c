@@ -225,6 +225,13 @@ sse_err sse__chan_send_unless(sse_chan *chan, sse_msg *msg, const atomic_bool *s
     return err == SSE_EFULL ? SSE_ECANCELED : err;
 }
 
+void sse__chan_count_lost(sse_chan *chan)
+{
+    sse__mutex_lock(&chan->mu);
+    chan->dropped++;
+    sse__mutex_unlock(&chan->mu);
+}
+
 void sse__chan_wake_senders(sse_chan *chan)
 {
     /* Through the mutex, so that a sender which has seen *stop unset is waiting by now. All are

@@ -14,6 +14,10 @@
 SSE_INTERNAL SSE_NODISCARD sse_err sse__chan_send_unless(sse_chan *chan, sse_msg *msg,
                                                          const atomic_bool *stop);
 
+/* Count a message that was lost before it could be sent, as sse_chan_dropped() tells.
+ * Thread:  any. */
+SSE_INTERNAL void sse__chan_count_lost(sse_chan *chan);
+
 /* Make every sender that waits look again.
  * Thread:  any. */
 SSE_INTERNAL void sse__chan_wake_senders(sse_chan *chan);

@@ -210,6 +210,29 @@ Test(sse_pub, no_input_publishes_nothing)
     ends_with(s, &r, 0);
 }
 
+/* What was not read must not look like its end. */
+Test(sse_pub, input_that_cannot_be_read)
+{
+    static const char *const modes[] = {"--lines", "--events"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *const argv[] = {"sh",
+                                    "-c",
+                                    "exec \"$@\" </",
+                                    "sh",
+                                    proc_bin("sse-pub"),
+                                    "http://127.0.0.1:9/",
+                                    "--stream=s",
+                                    modes[i],
+                                    NULL};
+        int code;
+        proc *p = proc_run(argv, NULL, TOOL_MS, &code);
+        cr_assert_not_null(p);
+        cr_assert_eq(code, 64, "%s: %d", modes[i], code);
+        cr_assert_str_eq(proc_stderr(p, NULL), "sse-pub: stdin: Is a directory\n");
+        proc_free(p);
+    }
+}
+
 Test(sse_pub, exit_64)
 {
     static const char *const cases[][6] = {

@@ -25,6 +25,7 @@ static _Atomic(size_t) made;
 static _Atomic(size_t) first_bad = SIZE_MAX, last_bad; /* numbers of allocations, as in `made` */
 static atomic_bool failed;
 static _Atomic(ptrdiff_t) in_use, peak;
+static _Thread_local bool spared;
 
 static void arm(size_t index, size_t count)
 {
@@ -56,8 +57,14 @@ size_t alloc_count(void) { return made - counted_from; }
 
 size_t alloc_peak_bytes(void) { return (size_t)(ptrdiff_t)peak; }
 
+void alloc_spare_thread(bool spare) { spared = spare; }
+
+bool alloc_thread_is_spared(void) { return spared; }
+
 static bool refused(void)
 {
+    if (spared)
+        return false;
     size_t number = made++;
     if (number < first_bad || number > last_bad)
         return false;

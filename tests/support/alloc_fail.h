@@ -16,6 +16,11 @@ void alloc_fail_from(size_t index);
 /* No allocation fails any more. Returns whether one has failed since it was armed. */
 bool alloc_fail_disarm(void);
 
+/* Leave the allocations of the calling thread alone from now on, or no longer: they neither fail nor
+ * count as one of those that are numbered. */
+void alloc_spare_thread(bool spare);
+bool alloc_thread_is_spared(void);
+
 /* Begin to count: allocations made, bytes in use beyond what was in use now, and their peak. */
 void alloc_count_reset(void);
 size_t alloc_count(void);

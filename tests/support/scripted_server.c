@@ -33,6 +33,8 @@ struct scripted_conn {
     int fd;
     char *held; /* bytes read and not yet part of a request */
     size_t nheld;
+    const char *request; /* read last */
+    bool ended;          /* its thread can be joined; guarded by server->mu */
 };
 
 struct scripted {
@@ -203,6 +205,7 @@ static void record(scripted_conn *c, size_t head, size_t len)
     s->requests = realloc(s->requests, (s->nrequests + 1) * sizeof *s->requests);
     must(s->requests, "realloc");
     s->requests[s->nrequests++] = r;
+    c->request = r.bytes;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mu);
 }
@@ -239,6 +242,8 @@ void conn_wait_peer(scripted_conn *c)
 
 size_t conn_index(const scripted_conn *c) { return c->index; }
 
+const char *conn_request(const scripted_conn *c) { return c->request; }
+
 scripted *conn_server(const scripted_conn *c) { return c->server; }
 
 static void end_connection(scripted_conn *c)
@@ -252,6 +257,7 @@ static void end_connection(scripted_conn *c)
     free(c->held);
     pthread_mutex_lock(&s->mu);
     s->nended++;
+    c->ended = true;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mu);
 }
@@ -281,10 +287,35 @@ static void add_connection(scripted *s, int fd)
     pthread_mutex_unlock(&s->mu);
 }
 
+static scripted_conn *take_ended(scripted *s)
+{
+    scripted_conn *c = NULL;
+    pthread_mutex_lock(&s->mu);
+    for (scripted_conn **at = &s->conns; *at; at = &(*at)->next)
+        if ((*at)->ended) {
+            c = *at;
+            *at = c->next;
+            break;
+        }
+    pthread_mutex_unlock(&s->mu);
+    return c;
+}
+
+/* Threads that have ended keep their stacks until they are joined, which is too much for tests with
+ * thousands of connections. */
+static void join_ended(scripted *s)
+{
+    for (scripted_conn *c; (c = take_ended(s));) {
+        pthread_join(c->thread, NULL);
+        free(c);
+    }
+}
+
 static void *accept_main(void *arg)
 {
     scripted *s = arg;
     while (wait_fd(s, s->listener, POLLIN)) {
+        join_ended(s);
         int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
             add_connection(s, fd);

@@ -53,6 +53,8 @@ scripted *conn_server(const scripted_conn *c);
 /* Read one request with its body (Content-Length) and record it. False: the peer went away first.
  */
 bool conn_read_request(scripted_conn *c);
+/* The bytes of the request that this connection has read last, NUL-terminated; valid until stop. */
+const char *conn_request(const scripted_conn *c);
 bool conn_send(scripted_conn *c, const void *bytes, size_t n);
 bool conn_puts(scripted_conn *c, const char *text);
 /* Break the connection off with RST. */

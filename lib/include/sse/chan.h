@@ -75,7 +75,9 @@ SSE_API bool sse_chan_closed(const sse_chan *chan);
  * Returns: the descriptor, or -1 with errno set. */
 SSE_API int sse_chan_fd(sse_chan *chan);
 
-/* Messages in it now; messages dropped so far; and its capacity.
+/* Messages in it now; messages dropped so far; and its capacity. Dropped are those that the policy
+ * let go, and the events that a subscription could not send into it: too big, not base64 although
+ * they should be, no memory.
  * Thread:  any. */
 SSE_API size_t sse_chan_len(const sse_chan *chan);
 SSE_API uint64_t sse_chan_dropped(const sse_chan *chan);
