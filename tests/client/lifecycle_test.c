@@ -657,30 +657,3 @@ Test(lifecycle, ended_by_many_threads_at_once)
     }
     scripted_stop(server);
 }
-
-/* ---- Rounds ---- */
-
-Test(lifecycle, a_thousand_rounds_give_everything_back)
-{
-    scripted *server =
-        scripted_start(scripted_play, REPLIES({STREAM_HEAD "data: a\n\n", END_HOLD, 0}));
-    sse_client *client = client_for(scripted_url(server, "/"), NULL);
-    int threads = wait_count_threads(0), fds = wait_count_fds(0);
-    for (int i = 0; i < 1000; i++) {
-        sse_chan *chan;
-        cr_assert_eq(sse_chan_new(NULL, &chan), SSE_OK);
-        cr_assert_eq(sse_client_subscribe_chan(client, NULL, chan, NULL), SSE_OK);
-        if (i % 4 == 0) { /* the others end while they connect */
-            sse_msg *msg;
-            cr_assert_eq(sse_chan_recv(chan, &msg), SSE_OK);
-            sse_msg_unref(msg);
-        }
-        sse_client_unsubscribe(client, chan);
-        cr_assert(sse_chan_closed(chan));
-        sse_chan_unref(chan);
-    }
-    cr_assert(wait_until(threads_are, &threads, GENEROUS_MS));
-    cr_assert(wait_until(fds_are, &fds, GENEROUS_MS));
-    sse_client_free(client);
-    scripted_stop(server);
-}
