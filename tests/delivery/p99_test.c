@@ -110,7 +110,7 @@ static http_result take(subscriber *s, int timeout_ms)
 
 /* ---- one event ---- */
 
-static void publish_one(crowd *w)
+static int publish_status(crowd *w)
 {
     char data[BYTES + 1];
     http_response r;
@@ -118,9 +118,17 @@ static void publish_one(crowd *w)
     data[BYTES] = '\0';
     data[snprintf(data, BYTES, "%zu", w->published)] = ' ';
     cr_assert(http_request(w->publisher, "POST", "/events?stream=s", NULL, data, BYTES, &r, LONG));
-    cr_assert_eq(r.status, 200, "%d %s", r.status, r.body);
+    int status = r.status;
+    cr_assert(status == 200 || status == 429, "%d %s", status, r.body);
     http_response_fini(&r);
-    w->published++;
+    w->published += status == 200;
+    return status;
+}
+
+static void publish_one(crowd *w)
+{
+    int status = publish_status(w);
+    cr_assert_eq(status, 200, "%d for event %zu", status, w->published);
 }
 
 /* Until those that read have all of it. */
@@ -269,12 +277,17 @@ static bool try_once(const char *policy)
     return after_us <= limit_us;
 }
 
-static void others_do_not_notice(const char *policy)
+static void allow_descriptors(void)
 {
     struct rlimit limit;
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = limit.rlim_max;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void others_do_not_notice(const char *policy)
+{
+    allow_descriptors();
     for (int i = 0; i < TRIES; i++)
         if (try_once(policy))
             return;
@@ -286,3 +299,63 @@ Test(p99, close) { others_do_not_notice("close"); }
 Test(p99, drop_oldest) { others_do_not_notice("drop-oldest"); }
 
 Test(p99, drop_newest) { others_do_not_notice("drop-newest"); }
+
+/* ---- block ---- */
+
+/* Until the stream takes no more, as often as it is asked. Returns false when it always does. */
+static bool publish_until_full(crowd *w)
+{
+    enum { OFTEN = 200 };
+    for (size_t refused = 0; refused < OFTEN; refused++) {
+        while (publish_status(w) == 200) {
+            refused = 0;
+            if (w->published == EVENTS)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* All of them in turns, because each blocks the others. Returns how many have everything. */
+static size_t read_what_is_there(crowd *w)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < SUBSCRIBERS; i++) {
+        subscriber *s = &w->subs[i];
+        http_result result = HTTP_OK;
+        while (s->next < w->published && result == HTTP_OK)
+            result = take(s, 0);
+        cr_assert(result == HTTP_OK || result == HTTP_TIMEOUT, "subscriber %zu: %d", i,
+                  (int)result);
+        cr_assert_eq(s->missed, 0);
+        done += s->next == w->published;
+    }
+    return done;
+}
+
+static bool all_is_read(void *arg) { return read_what_is_there(arg) == SUBSCRIBERS; }
+
+static void read_all(crowd *w) { cr_assert(wait_until(all_is_read, w, LONG)); }
+
+/* Here it is the publisher that notices, and nobody else: nothing is lost, nobody is closed, nothing is kept but what the log
+ * may hold, and all goes on when the slow ones read. */
+Test(p99, block_holds_publishers_back)
+{
+    allow_descriptors();
+    crowd *w = gather("block");
+    stop_reading(w);
+    long memory = wait_resident_bytes(proc_pid(w->h.process));
+    cr_assert(publish_until_full(w), "the ring is never full");
+    memory = wait_resident_bytes(proc_pid(w->h.process)) - memory;
+    cr_assert(SANITIZED || memory < MEMORY, "%ld bytes more", memory);
+    cr_assert_eq(stream_number(&w->h, "s", "subscribers"), SUBSCRIBERS);
+    cr_assert_gt(w->published, RING);
+    read_all(w);
+    for (int i = 0; i < 5; i++)
+        one_event(w);
+    read_all(w);
+    cr_assert_eq(stream_number(&w->h, "s", "drops"), 0);
+    cr_assert_eq(stream_number(&w->h, "s", "gaps"), 0);
+    cr_assert_eq(stream_number(&w->h, "s", "slow_closed"), 0);
+    scatter(w);
+}

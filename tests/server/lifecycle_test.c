@@ -17,6 +17,7 @@ static void start(uint32_t drain_ms)
 {
     sse_server_options options = fixture_options();
     options.drain_ms = drain_ms;
+    options.http_publish = true;
     server = serve(&options, &port);
     create(server, "s");
 }
@@ -318,6 +319,41 @@ Test(lifecycle, stop_under_load)
     cr_assert_eq(t.subscribed, t.left[1] + t.left[2] + t.left[3] + t.left[4] + t.left[5]);
     end_load();
     sse_server_free(server);
+}
+
+static void *poster_main(void *arg)
+{
+    (void)arg;
+    while (!all.stop) {
+        http_response r;
+        http_conn *c = http_connect(port);
+        while (c && !all.stop &&
+               http_request(c, "POST", "/events?stream=s1", NULL, "some data", 9, &r, 1000)) {
+            all.published += r.status == 200;
+            http_response_fini(&r);
+        }
+        http_close(c);
+    }
+    return NULL;
+}
+
+/* Free at once, while peers come, go and publish from everywhere. */
+Test(lifecycle, free_under_load)
+{
+    int before = wait_count_threads(0), fds = wait_count_fds(0);
+    start(LONG);
+    for (int i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s%d", i);
+        create(server, name);
+    }
+    run(poster_main, WORKERS);
+    run(subscriber_main, WORKERS);
+    cr_assert(wait_until(busy, NULL, LONG), "%u published, %u joined", all.published, all.joined);
+    sse_server_free(server);
+    end_load();
+    cr_assert(wait_until(threads_are, &before, LONG), "%d threads", wait_count_threads(0));
+    cr_assert_eq(wait_count_fds(0), fds);
 }
 
 static atomic_uint stopped;
