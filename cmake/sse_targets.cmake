@@ -14,19 +14,29 @@ if(SSE_SANITIZE)
   target_link_options(sse_build_flags INTERFACE -fsanitize=${SSE_SANITIZE})
 endif()
 
-# sse_library(NAME OUTPUT SOURCES... LINK libs...): one set of position-independent objects, linked as the
-# shared library sse_NAME and as the static library sse_NAME_static. Aliases: sse::NAME, sse::NAME_static.
+# sse_package(PREFIX "MODULE >= VERSION"): find a library by pkg-config, as target PkgConfig::PREFIX. The target is global,
+# since a parent project that links one of our static libraries links it too.
+function(sse_package prefix module)
+  string(REPLACE " " "" wanted "${module}")
+  pkg_check_modules(${prefix} REQUIRED IMPORTED_TARGET GLOBAL ${wanted})
+  set_property(GLOBAL PROPERTY SSE_MODULE_${prefix} "${module}")
+endfunction()
+
+# sse_library(NAME OUTPUT SOURCES... SIBLINGS lib PACKAGES prefixes...): one set of position-independent objects, linked as
+# the shared library sse_NAME and as the static library sse_NAME_static. Aliases: sse::NAME, sse::NAME_static. PACKAGES are
+# those of sse_package() that the library uses inside; who links it statically is told about them, too. Threads are linked
+# by flag: Threads::Threads is known only to the directory that looked for it, which need not be that of the user.
 function(sse_library name output)
-  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC_LINK;PRIVATE_LINK;SIBLINGS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;PACKAGES;SIBLINGS" ${ARGN})
   set(objects sse_${name}_objects)
+  list(TRANSFORM ARG_PACKAGES PREPEND PkgConfig:: OUTPUT_VARIABLE packages)
   add_library(${objects} OBJECT ${ARG_SOURCES})
   set_target_properties(${objects} PROPERTIES
     POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden C_STANDARD 11 C_EXTENSIONS OFF)
   target_compile_definitions(${objects} PRIVATE SSE_BUILDING)
   target_include_directories(${objects} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
     ${CMAKE_CURRENT_SOURCE_DIR}/include)
-  target_link_libraries(${objects} PRIVATE sse_build_flags Threads::Threads ${ARG_PUBLIC_LINK}
-    ${ARG_PRIVATE_LINK})
+  target_link_libraries(${objects} PRIVATE sse_build_flags ${packages})
 
   add_library(sse_${name} SHARED)
   add_library(sse_${name}_static STATIC)
@@ -44,8 +54,8 @@ function(sse_library name output)
     target_include_directories(${target} PUBLIC
       $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
       $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-    target_link_libraries(${target} PUBLIC Threads::Threads ${ARG_PUBLIC_LINK} PRIVATE
-      $<BUILD_INTERFACE:sse_build_flags> ${ARG_PRIVATE_LINK})
+    target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:sse_build_flags> ${packages}
+      ${CMAKE_THREAD_LIBS_INIT})
     set_target_properties(${target} PROPERTIES OUTPUT_NAME ${output} LINKER_LANGUAGE C)
   endforeach()
   set_target_properties(sse_${name} PROPERTIES VERSION ${PROJECT_VERSION}
@@ -55,6 +65,7 @@ function(sse_library name output)
     -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libsse.map -Wl,--no-undefined-version)
   add_library(sse::${name} ALIAS sse_${name})
   add_library(sse::${name}_static ALIAS sse_${name}_static)
+  sse_install_library(${name} ${output} "${ARG_PACKAGES}")
 endfunction()
 
 # sse_program(NAME SOURCES... LINK libs...): a tool, linked statically against the project's own libraries.
@@ -65,4 +76,5 @@ function(sse_program name)
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/lib)
   target_link_libraries(${name} PRIVATE sse_tool sse_build_flags ${ARG_LINK})
+  sse_install_program(${name})
 endfunction()
