@@ -7,6 +7,7 @@ PATH=$tree/bin:$PATH
 export PATH
 cd "$dir"
 : >token.txt
+sse-bench --help >help
 help_options() { "$@" --help | sed -nE 's/^  (--[a-z0-9-]+).*/\1/p' | sort -u; }
 
 # Each asks a shell to complete a command line and prints the candidates, sorted, without descriptions.
@@ -41,7 +42,7 @@ for shell in bash fish zsh; do
         expect "$shell: options of $tool" "$(help_options $tool)" "$(ask_$shell $tool --)"
     done
     expect "$shell: options of sse-bench parse" "$(help_options sse-bench parse)" "$(ask_$shell sse-bench parse --)"
-    expect "$shell: commands" "$(printf 'fanout\nload\nparse\nstorm')" "$(ask_$shell sse-bench '')"
+    expect "$shell: commands" "$(sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' help | sort)" "$(ask_$shell sse-bench '')"
     expect "$shell: one command" storm "$(ask_$shell sse-bench st)"
     expect "$shell: one option" --anonymous-publish "$(ask_$shell sse-server --anon)"
     expect "$shell: values" "$(printf 'all\nnone\nresume')" "$(ask_$shell sse-server --replay '')"

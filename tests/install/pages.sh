@@ -4,9 +4,9 @@
 
 # What --help says, as `--name VALUE`; for a tool with commands, what the help of all of them says.
 options_of() {
-    "$tree/bin/$1" --help >"$dir/help"
-    for command in $(sed -n '/^commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' "$dir/help"); do
-        "$tree/bin/$1" "$command" --help >>"$dir/help"
+    "$tree/bin/$1" --help >"$dir/$1.usage"
+    for command in $(sed -n '/^commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' "$dir/$1.usage"); do
+        "$tree/bin/$1" "$command" --help >>"$dir/$1.usage"
     done
     sed -nE "/^  --/{
         s/^  (--[^ ]+) '([^']*)'.*/\1 \2/
@@ -15,7 +15,7 @@ options_of() {
         s/^  (--[^ ]+)( .*)?$/\1\2/
         s/  .*//
         :found
-        p}" "$dir/help" | sort -u
+        p}" "$dir/$1.usage" | sort -u
 }
 
 # The same of a manual page: `.It Fl -name Ar VALUE`.
@@ -32,6 +32,12 @@ for tool in sse-server sse-sub sse-pub sse-bench; do
 Add to its list of options, for each '+':  .It Fl -name Ar VALUE  and below it what it does and what the default is."
     fi
 done
+
+# The commands of sse-bench.
+sed -n '/^commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' "$dir/sse-bench.usage" | sort >"$dir/commands.help"
+sed -nE 's/^\.It Cm ([a-z-]+).*/\1/p' "$source/man/sse-bench.1" | sort >"$dir/commands.man"
+diff -u --label man/sse-bench.1 "$dir/commands.man" --label "sse-bench --help" "$dir/commands.help" ||
+    fail "man/sse-bench.1 has to describe the commands (.It Cm) that sse-bench --help lists"
 
 for page in "$source"/man/*.[13]; do
     said=$(mandoc -Tlint -Wwarning "$page" 2>&1 || :)
