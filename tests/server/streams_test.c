@@ -144,6 +144,7 @@ Test(streams, statistics_say_what_happened)
     expect_data(c, "3");
     expect_data(late, "3");
 
+    wait_published(server, "a", 3); /* queued until the worker is through with it */
     sse_stream_stats s = stats_of(server, "a");
     cr_assert_eq(s.subscribers, 2);
     cr_assert_eq(s.published, 3);
