@@ -83,6 +83,7 @@ static const struct conformance cases[] = {
     {8, "comments", IN(":\n: two\n:three\n\n"), ": \"\"\n: \"two\"\n: \"three\"\n"},
     {8, "a comment as soon as its line ends", IN("data:1\n:c\ndata:2\n\n:d"),
      ": \"c\"\nmessage \"1\\x0a2\"\nunfinished\n"},
+    {8, "a comment as soon as its line ends with CR", IN("data:1\n:c\r"), ": \"c\"\nunfinished\n"},
     {8, "comments and events in order", IN(":a\ndata:1\n\n:b\n\ndata:2\n\n"),
      ": \"a\"\nmessage \"1\"\n: \"b\"\nmessage \"2\"\n"},
     {8, "a comment that looks like a field", IN(":data:1\n::\n\n"), ": \"data:1\"\n: \":\"\n"},
