@@ -1,9 +1,10 @@
-/* The parser, with the oracle that any cut of an input gives what the whole gives.
+/* The parser, with the oracles that the whole of an input gives what the reference says, unless there is a limit, and that any cut of
+ * it gives what the whole gives.
  *
  * The last five bytes of an input say how it is parsed, so that the rest is a stream as it is on
  * the wire: the last one picks the options, the four before it are lengths of chunks, used in
  * turn. */
-#include "trace.h"
+#include "reference.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,25 @@ static void feed(struct trace *t, sse_parser *p, sse_str input, const uint8_t *l
         at += n;
     }
     trace_end(t, p);
+}
+
+static void compare_reference(const struct trace *whole, sse_str input)
+{
+    static const char last[] = "unfinished\n";
+    struct trace expected;
+    trace_init(&expected);
+    expected.raw = whole->raw;
+    size_t len = whole->len;
+    if (reference_run(&expected, input)) {
+        if (len < sizeof last - 1 || strcmp(whole->text + len - (sizeof last - 1), last) != 0)
+            abort();
+        len -= sizeof last - 1;
+    }
+    if (len != expected.len || (len > 0 && memcmp(whole->text, expected.text, len) != 0)) {
+        fprintf(stderr, "expected:\n%s--- got:\n%s", trace_text(&expected), trace_text(whole));
+        abort();
+    }
+    trace_fini(&expected);
 }
 
 static void compare(const char *what, const struct trace *whole, const struct trace *cut)
@@ -52,6 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     trace_run(&whole, &options, input, (struct cut){CUT_WHOLE, 0});
     if (whole.malformed)
         abort();
+    if (options.max_event_bytes == 0)
+        compare_reference(&whole, input);
     trace_run(&single, &options, input, (struct cut){CUT_EVERY, 1});
     compare("byte by byte", &whole, &single);
 

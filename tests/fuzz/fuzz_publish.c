@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RING = 8, LIMIT = 120, QUERY_BYTES = 20 };
+/* A body may hold more events than the worker takes at once. */
+enum { RING = SSE__BATCH + 8, LIMIT = 120, QUERY_BYTES = 20 };
 enum { HAS_EVENT = 4, HAS_ID = 8, HAS_RETRY = 16, LIMITED = 32 };
 
 static const char *const types[4] = {NULL, "text/plain", "text/event-stream",

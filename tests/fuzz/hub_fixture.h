@@ -16,11 +16,12 @@ void hub_must(bool condition, const char *text, const char *file, int line);
 /* A hub without listeners; events may have so many bytes. */
 sse_server *hub_new(uint64_t max_event_bytes);
 
-/* A new stream, referenced; hub_end() removes it. */
+/* A new stream, referenced. hub_end() removes it and waits until nothing is left of it. One at a time. */
 sse__stream *hub_stream(sse_server *hub, const sse_stream_options *options);
 void hub_end(sse__stream *st);
 
-/* Wait until the worker has put everything that was accepted into the log. Returns how many that were. */
+/* Do the worker's work: put everything that was accepted into the log. Returns how many that were. It is due before a stream's ring
+ * is full, because nobody else makes room. */
 uint64_t hub_settle(sse__stream *st);
 
 /* Takes bytes off an input, piece by piece. */
