@@ -34,11 +34,18 @@ static bool decode(sse_subscription *sub, const sse_event *event, sse_event *out
     return true;
 }
 
+/* The server takes names of up to 512 bytes. */
+#define STREAM_NAME_MAX 512
+
 /* Returns what the parser's callback does: anything but 0 stops the parser. */
 static int send(sse_subscription *sub, const sse_event *event)
 {
     sse_msg *msg = NULL;
-    sse_err err = sse_msg_new(event, sub->stream, &msg);
+    char name[STREAM_NAME_MAX + 1];
+    const char *stream = sub->stream;
+    if (sub->together && sse_event_stream(event, name, sizeof name) > 0)
+        stream = name;
+    sse_err err = sse_msg_new(event, stream, &msg);
     if (err == SSE_OK)
         err = sse__chan_send_unless(sub->chan, msg, &sub->stop);
     sse_msg_unref(msg);

@@ -27,7 +27,8 @@
 
 static tool_connection connection;
 static struct {
-    const char *stream, *last_event_id, *method, *body;
+    const char *last_event_id, *method, *body;
+    tool_list streams;
     print_format format;
     uint64_t count;
     uint32_t timeout_ms, idle_timeout_ms, response_timeout_ms, retry_ms, max_retry_ms, max_attempts;
@@ -65,8 +66,8 @@ static bool set_max_attempts(void *target, const char *value)
 }
 
 static const tool_option option_table[] = {
-    {"stream", "NAME", "the stream: adds ?stream=NAME to the URL", tool_set_string,
-     &options.stream},
+    {"stream", "NAME", "the stream: adds ?stream=NAME to the URL; repeat it for several",
+     tool_set_list, &options.streams},
     {"format", "data|sse|json", "what is printed of an event (data)", set_format, &options.format},
     {"count", "N", "end after N events", set_count, &options.count},
     {"timeout", "SECONDS", "end after this time with exit code 124", tool_set_seconds,
@@ -117,6 +118,7 @@ static struct {
     _Atomic enum tool_exit code;
     tool_buffer out;
     uint64_t printed;
+    sse_subscription *subscription;
     bool was_open;
 } state;
 
@@ -142,7 +144,11 @@ static void on_event(void *user, sse_subscription *sub, const sse_event *event)
 {
     (void)user;
     state.out.len = 0;
-    print_event(&state.out, options.format, event, options.stream);
+    char name[1024];
+    const char *stream = options.streams.n == 1 ? options.streams.items[0] : NULL;
+    if (options.streams.n != 1 && sse_event_stream(event, name, sizeof name) > 0)
+        stream = name;
+    print_event(&state.out, options.format, event, stream);
     if (!tool_write(STDOUT_FILENO, state.out.bytes, state.out.len))
         stop_writing(sub);
     else if (++state.printed == options.count)
@@ -236,23 +242,33 @@ static sse_client_options client_options(const tool_buffer *body)
     return o;
 }
 
-static enum tool_exit start(const char *url, const tool_buffer *body, sse_client **client)
+static sse_err subscribe(sse_client *client)
 {
-    sse_client_options o = client_options(body);
-    char *full = options.stream ? tool_events_url(url) : tool_must(strdup(url));
-    sse_err err = sse_client_new(full, &o, client);
-    free(full);
-    if (err == SSE_EINVAL)
-        return tool_misuse(&sse_sub, "cannot request '%s' with these options: %s", url,
-                           sse_strerror(err));
     sse_client_callbacks callbacks = SSE_CLIENT_CALLBACKS_INIT;
     callbacks.on_open = on_open;
     callbacks.on_event = on_event;
     callbacks.on_error = on_error;
     callbacks.on_retry = on_retry;
     callbacks.on_close = on_close;
+    sse_subscribe_options subscribe = SSE_SUBSCRIBE_OPTIONS_INIT;
+    subscribe.streams = options.streams.items;
+    subscribe.stream_count = options.streams.n;
+    subscribe.callbacks = &callbacks;
+    sse_err err = sse_subscription_new(client, &subscribe, &state.subscription);
+    return err == SSE_OK ? sse_subscription_start(state.subscription) : err;
+}
+
+static enum tool_exit start(const char *url, const tool_buffer *body, sse_client **client)
+{
+    sse_client_options o = client_options(body);
+    char *full = options.streams.n > 0 ? tool_events_url(url) : tool_must(strdup(url));
+    sse_err err = sse_client_new(full, &o, client);
+    free(full);
+    if (err == SSE_EINVAL)
+        return tool_misuse(&sse_sub, "cannot request '%s' with these options: %s", url,
+                           sse_strerror(err));
     if (err == SSE_OK)
-        err = sse_client_subscribe_start(*client, options.stream, &callbacks, NULL, NULL);
+        err = subscribe(*client);
     if (err == SSE_OK)
         return TOOL_GO_ON;
     tool_say(&sse_sub, "%s", sse_strerror(err));
@@ -312,6 +328,7 @@ static enum tool_exit run(sse_client *client, int signals)
     enum tool_exit code = in_time ? state.code : TOOL_TIMEOUT;
     if (!ended)
         _exit(code); /* the printing thread hangs in a write */
+    sse_subscription_free(state.subscription);
     sse_client_free(client);
     return code;
 }
@@ -333,8 +350,10 @@ static enum tool_exit main_with(const char *url)
         code = start(url, &body, &client);
     if (code == TOOL_GO_ON)
         code = run(client, signals);
-    else
+    else {
+        sse_subscription_free(state.subscription);
         sse_client_free(client);
+    }
     tool_buffer_free(&body);
     tool_buffer_free(&state.out);
     return code;

@@ -46,9 +46,16 @@ void sse__subscription_unref(sse_subscription *sub)
 static sse_err copy_names(sse_subscription *sub, const sse_subscribe_options *options)
 {
     sse_client *c = sub->client;
-    if (options->stream && !(sub->stream = strdup(options->stream)))
+    const char *one = options->stream_count == 1 ? options->streams[0] : options->stream;
+    if (one && !(sub->stream = strdup(one)))
         return SSE_ENOMEM;
-    sub->url = sse__url_with(c->url, "stream", options->stream);
+    sub->together = options->stream_count > 1;
+    sub->url = sse__url_with(c->url, "stream", sub->together ? options->streams[0] : one);
+    for (size_t i = 1; i < options->stream_count && sub->url; i++) {
+        char *longer = sse__url_with(sub->url, "stream", options->streams[i]);
+        free(sub->url);
+        sub->url = longer;
+    }
     sub->lines = calloc(c->nlines + 2, sizeof *sub->lines);
     if (!sub->url || !sub->lines)
         return SSE_ENOMEM;
@@ -105,6 +112,8 @@ sse_err sse_subscription_new(sse_client *c, const sse_subscribe_options *options
     sse_subscribe_options all = SSE_SUBSCRIBE_OPTIONS_INIT;
     if (options)
         memcpy(&all, options, options->size < sizeof all ? options->size : sizeof all);
+    if (all.stream && all.stream_count > 0)
+        return SSE_EINVAL;
     sse_subscription *sub = calloc(1, sizeof *sub);
     if (!sub)
         return SSE_ENOMEM;

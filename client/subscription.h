@@ -45,6 +45,7 @@ struct sse_subscription {
     sse_chan *chan;
     sse__transport *transport; /* sse__transport_wakeup() from any thread, the rest by the runner */
     bool keep_chan_open;
+    bool together; /* several streams: an event's id says which */
 
     atomic_bool stop;       /* end it */
     atomic_bool again;      /* connect again now */

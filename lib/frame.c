@@ -5,6 +5,7 @@
 #include "frame.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Where the value of the id line starts: behind the comment lines and "id: ". */
 static size_t id_offset(const sse_event *event)
@@ -37,6 +38,47 @@ sse_err sse__frame_new(const sse_event *event, sse_str id, sse__frame **out)
     f->len = (uint32_t)len;
     f->id_len = (uint32_t)ev.id.len;
     f->id_at = f->id_len > 0 ? (uint32_t)id_offset(&ev) : 0;
+    atomic_init(&f->refs, 1);
+    *out = f;
+    return SSE_OK;
+}
+
+/* The line with the id: behind the comments. NULL when there is none. */
+static const char *id_line(const sse__frame *f, const char **end)
+{
+    const char *at = f->bytes, *stop = f->bytes + f->len;
+    while (at < stop && *at == ':')
+        at = (const char *)memchr(at, '\n', (size_t)(stop - at)) + 1;
+    if (stop - at < 3 || memcmp(at, "id:", 3) != 0)
+        return NULL;
+    *end = (const char *)memchr(at, '\n', (size_t)(stop - at)) + 1;
+    return at;
+}
+
+sse_err sse__frame_with_id(sse__frame *frame, sse_str id, sse__frame **out)
+{
+    const char *rest, *line = id_line(frame, &rest);
+    if (!line) {
+        *out = sse__frame_ref(frame);
+        return SSE_OK;
+    }
+    *out = NULL;
+    size_t before = (size_t)(line - frame->bytes);
+    size_t after = (size_t)(frame->bytes + frame->len - rest);
+    size_t len = before + 4 + id.len + 1 + after;
+    if (len > UINT32_MAX)
+        return SSE_ETOOBIG;
+    sse__frame *f = malloc(offsetof(sse__frame, bytes) + len);
+    if (!f)
+        return SSE_ENOMEM;
+    char *at = mempcpy(f->bytes, frame->bytes, before);
+    at = mempcpy(at, "id: ", 4);
+    at = mempcpy(at, id.ptr, id.len);
+    *at++ = '\n';
+    memcpy(at, rest, after);
+    f->len = (uint32_t)len;
+    f->id_len = (uint32_t)id.len;
+    f->id_at = (uint32_t)before + 4;
     atomic_init(&f->refs, 1);
     *out = f;
     return SSE_OK;

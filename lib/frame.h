@@ -20,6 +20,10 @@ typedef struct sse__frame {
  * Returns: SSE_OK and one reference; SSE_EINVAL; SSE_ETOOBIG: 4 GiB or more; SSE_ENOMEM. */
 SSE_INTERNAL SSE_NODISCARD sse_err sse__frame_new(const sse_event *event, sse_str id,
                                                   sse__frame **out);
+/* The same event with another id; *out is `frame` itself, with one more reference, when it has no id line.
+ * Returns: SSE_OK and one reference; SSE_ETOOBIG, SSE_ENOMEM. */
+SSE_INTERNAL SSE_NODISCARD sse_err sse__frame_with_id(sse__frame *frame, sse_str id,
+                                                      sse__frame **out);
 SSE_INTERNAL sse__frame *sse__frame_ref(sse__frame *f);
 SSE_INTERNAL void sse__frame_unref(sse__frame *f); /* NULL is fine */
 

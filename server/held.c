@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-bool sse__held_push(sse__held *held, sse__frame *frame, bool event)
+bool sse__held_push(sse__held *held, sse__frame *frame, uint64_t next, bool event)
 {
     if (held->count == held->allocated) {
         size_t allocated = held->allocated ? held->allocated * 2 : 4;
@@ -19,7 +19,7 @@ bool sse__held_push(sse__held *held, sse__frame *frame, bool event)
     }
     held->bytes += frame->len;
     held->items[(held->head + held->count++) % held->allocated] =
-        (struct sse__held_item){frame, event};
+        (struct sse__held_item){frame, next, event};
     return true;
 }
 

@@ -108,19 +108,50 @@ static bool allowed(const sse__http_call *call, sse_action action, const char *s
     return false;
 }
 
-/* The stream that the query names, or NULL and the answer is set. */
-static const char *stream_name(const sse__http_call *call, sse__answer *answer)
+static bool good_stream_name(sse_str name, sse__answer *answer)
 {
-    sse_str name = sse__mhd_query(call->connection, "stream");
     if (!name.ptr || name.len == 0)
         sse__answer_error(answer, 400, "Name a stream: ?stream=NAME.");
     else if (strlen(name.ptr) != name.len)
         sse__answer_error(answer, 400, "The name of a stream cannot hold a NUL.");
-    else if (sse__mhd_query_count(call->connection, "stream") > 1)
-        sse__answer_error(answer, 400, "Name one stream only.");
     else
-        return name.ptr;
-    return NULL;
+        return true;
+    return false;
+}
+
+/* The one stream that the query names, or NULL and the answer is set. */
+static const char *stream_name(const sse__http_call *call, sse__answer *answer)
+{
+    sse_str name = {0};
+    size_t n = sse__mhd_query_all(call->connection, "stream", &name, 1);
+    if (!good_stream_name(name, answer))
+        return NULL;
+    if (n > 1)
+        sse__answer_error(answer, 400, "Name one stream only.");
+    return n > 1 ? NULL : name.ptr;
+}
+
+/* The streams of a subscription, each named once. Returns their number, or 0 and the answer is set. */
+static size_t stream_names(const sse__http_call *call, sse_str names[SSE__TOGETHER],
+                           sse__answer *answer)
+{
+    names[0] = (sse_str){0};
+    size_t n = sse__mhd_query_all(call->connection, "stream", names, SSE__TOGETHER);
+    if (n > SSE__TOGETHER) {
+        sse__answer_error(answer, 400, "A subscription can have %d streams, not %zu.",
+                          SSE__TOGETHER, n);
+        return 0;
+    }
+    for (size_t i = 0; i < n || i == 0; i++) {
+        if (!good_stream_name(names[i], answer))
+            return 0;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(names[k].ptr, names[i].ptr) == 0) {
+                sse__answer_error(answer, 400, "Stream %.200s is named twice.", names[i].ptr);
+                return 0;
+            }
+    }
+    return n;
 }
 
 /* ---- routes ---- */
@@ -232,18 +263,36 @@ static bool receive(const sse__http_call *call, exchange *ex)
     return true;
 }
 
+/* The streams that a subscription asks for, a reference each. Returns their number, or 0 and the answer is set. */
+static size_t open_streams(const sse__http_call *call, sse__stream *streams[SSE__TOGETHER],
+                           sse__answer *answer)
+{
+    sse_str names[SSE__TOGETHER];
+    size_t n = stream_names(call, names, answer), opened = 0;
+    if (n > 0 && atomic_load(&call->hub->closing))
+        sse__answer_err(answer, SSE_ECLOSED, names[0].ptr);
+    for (size_t i = 0; i < n && answer->status == 0; i++)
+        (void)allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, answer);
+    while (opened < n && answer->status == 0) {
+        const char *name = names[opened].ptr;
+        sse_err err = sse__hub_stream(call->hub, name, true, &streams[opened]);
+        if (err != SSE_OK)
+            sse__answer_err(answer, err, name);
+        else
+            opened++;
+    }
+    if (answer->status == 0)
+        return n;
+    while (opened > 0)
+        sse__stream_unref(streams[--opened]);
+    return 0;
+}
+
 static bool serve_subscribe(const sse__http_call *call, exchange *ex)
 {
-    sse__stream *stream = NULL;
-    const char *name = stream_name(call, &ex->answer);
-    if (name && atomic_load(&call->hub->closing))
-        sse__answer_err(&ex->answer, SSE_ECLOSED, name);
-    else if (name && allowed(call, SSE_ACTION_SUBSCRIBE, name, &ex->answer)) {
-        sse_err err = sse__hub_stream(call->hub, name, true, &stream);
-        if (err != SSE_OK)
-            sse__answer_err(&ex->answer, err, name);
-    }
-    if (ex->answer.status != 0)
+    sse__stream *streams[SSE__TOGETHER];
+    size_t n = open_streams(call, streams, &ex->answer);
+    if (n == 0)
         return sse__http_reply(call, &ex->answer);
 
     const char *last = sse__mhd_header(call->connection, "Last-Event-ID");
@@ -251,7 +300,8 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
         last = sse__mhd_query(call->connection, "lastEventId").ptr;
     char address[SSE__ADDRESS_MAX];
     sse__mhd_address(call->connection, address);
-    sse__sub_request request = {.stream = stream,
+    sse__sub_request request = {.streams = streams,
+                                .stream_count = n,
                                 .connection = call->connection,
                                 .shard = call->shard,
                                 .loop = call->loop,
@@ -260,13 +310,15 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
                                 .last_event_id = last};
     sse__sub *sub;
     sse_err err = sse__sub_new(&request, &sub);
-    sse__stream_unref(stream);
     if (err == SSE_ECLOSED && !atomic_load(&call->hub->closing))
-        err = SSE_ENOSTREAM; /* removed since the look-up */
-    if (err != SSE_OK) {
-        sse__answer_err(&ex->answer, err, name);
+        sse__answer_error(&ex->answer, 404, "%s was removed just now.",
+                          n == 1 ? "This stream" : "One of these streams");
+    else if (err != SSE_OK)
+        sse__answer_err(&ex->answer, err, streams[0]->name);
+    for (size_t i = 0; i < n; i++)
+        sse__stream_unref(streams[i]);
+    if (err != SSE_OK)
         return sse__http_reply(call, &ex->answer);
-    }
     if (call->conn)
         sse__conn_relax(call->conn);
     return sse__http_reply_stream(call, sub);
@@ -274,16 +326,19 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
 
 static bool serve_head(const sse__http_call *call, exchange *ex)
 {
-    sse__stream *stream;
-    const char *name = stream_name(call, &ex->answer);
-    if (name && atomic_load(&call->hub->closing))
-        sse__answer_err(&ex->answer, SSE_ECLOSED, name);
-    else if (name && allowed(call, SSE_ACTION_SUBSCRIBE, name, &ex->answer)) {
-        sse_err err = sse__hub_stream(call->hub, name, false, &stream);
+    sse_str names[SSE__TOGETHER];
+    size_t n = stream_names(call, names, &ex->answer);
+    if (n > 0 && atomic_load(&call->hub->closing))
+        sse__answer_err(&ex->answer, SSE_ECLOSED, names[0].ptr);
+    for (size_t i = 0; i < n && ex->answer.status == 0; i++) {
+        sse__stream *stream;
+        if (!allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, &ex->answer))
+            break;
+        sse_err err = sse__hub_stream(call->hub, names[i].ptr, false, &stream);
         if (err == SSE_OK)
             sse__stream_unref(stream);
         else if (!call->hub->options.auto_stream)
-            sse__answer_err(&ex->answer, err, name);
+            sse__answer_err(&ex->answer, err, names[i].ptr);
     }
     if (ex->answer.status != 0)
         return sse__http_reply(call, &ex->answer);

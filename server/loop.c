@@ -9,7 +9,6 @@
 
 #include "clock.h"
 #include "mhd.h"
-#include "peer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -218,17 +217,12 @@ static void heartbeat_due(sse__sub *sub)
 }
 
 /* A heartbeat that nobody has acknowledged by the time that the next one is due: an interval and a half, but some retransmissions
- * must have had their chance. The descriptor is ours to look at while stream.mu is held and the subscriber has not left. */
+ * must have had their chance. */
 static void end_if_vanished(sse__sub *sub)
 {
     uint32_t interval_ms = sub->stream->hub->options.heartbeat_ms;
     uint32_t limit_ms = interval_ms < 2000 ? 3000 : interval_ms / 2 * 3;
-    sse__mutex_lock(&sub->stream->mu);
-    bool vanished = sub->leave == 0 && sse__peer_vanished(sub->fd, limit_ms);
-    if (vanished)
-        sse__sub_cut_locked(sub, SSE_LEFT_GONE);
-    sse__mutex_unlock(&sub->stream->mu);
-    if (vanished)
+    if (sse__sub_end_if_vanished(sub, limit_ms))
         wake_sub(sub);
 }
 

@@ -162,36 +162,39 @@ sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name)
     return value;
 }
 
-typedef struct count {
+typedef struct collection {
     const char *name;
+    sse_str *values;
+    size_t max;
     size_t n;
-} count;
+} collection;
 
-static enum MHD_Result count_one(void *cls, enum MHD_ValueKind kind, const char *key,
-                                 const char *value)
+static enum MHD_Result collect(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len,
+                               const char *value, size_t value_len)
 {
-    (void)value;
-    count *c = cls;
-    c->n += (kind == MHD_HEADER_KIND ? strcasecmp(key, c->name) : strcmp(key, c->name)) == 0;
+    (void)key_len;
+    collection *c = cls;
+    if ((kind == MHD_HEADER_KIND ? strcasecmp(key, c->name) : strcmp(key, c->name)) != 0)
+        return MHD_YES;
+    if (c->n < c->max)
+        c->values[c->n] = (sse_str){value ? value : "", value_len};
+    c->n++;
     return MHD_YES;
-}
-
-static size_t count_values(struct MHD_Connection *connection, enum MHD_ValueKind kind,
-                           const char *name)
-{
-    count c = {name, 0};
-    MHD_get_connection_values(connection, kind, count_one, &c);
-    return c.n;
 }
 
 size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name)
 {
-    return count_values(connection, MHD_HEADER_KIND, name);
+    collection c = {.name = name};
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect, &c);
+    return c.n;
 }
 
-size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name)
+size_t sse__mhd_query_all(struct MHD_Connection *connection, const char *name, sse_str *values,
+                          size_t max)
 {
-    return count_values(connection, MHD_GET_ARGUMENT_KIND, name);
+    collection c = {name, values, max, 0};
+    MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, collect, &c);
+    return c.n;
 }
 
 /* ---- responses ---- */

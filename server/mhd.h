@@ -34,7 +34,9 @@ const char *sse__mhd_header(struct MHD_Connection *connection, const char *name)
 size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name);
 /* ptr is NULL when it is not there. An argument without a value is present and empty. */
 sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name);
-size_t sse__mhd_query_count(struct MHD_Connection *connection, const char *name);
+/* Every value of this name, in order, as far as there is room. Returns how many there are. */
+size_t sse__mhd_query_all(struct MHD_Connection *connection, const char *name, sse_str *values,
+                          size_t max);
 
 /* ---- responses: thread of the connection ---- */
 

@@ -50,7 +50,19 @@ static bool unpark_locked(sse__sub *sub)
     if (missed == 0)
         return true;
     sse__frame *gap = sse__stream_gap_locked(st, (sse_str){0}, missed, sub->cursor);
-    return gap && sse__held_push(&sub->held, gap, false);
+    return gap && sse__held_push(&sub->held, gap, sub->cursor, false);
+}
+
+/* Write this frame next (takes the reference); the event behind it is number `next`, 0 when that stays as it is. Returns false
+ * when there is no memory. */
+static bool set_current(sse__sub *sub, sse__frame *frame, uint64_t next)
+{
+    if (next > 0)
+        sub->position = next;
+    if (frame && sse__sub_together(sub))
+        frame = sse__together_frame(sub, frame);
+    sub->current = frame;
+    return frame != NULL;
 }
 
 /* Make a gap the current frame when events were lost. Returns false when there is no memory to
@@ -68,28 +80,29 @@ static bool tell_missed_locked(sse__sub *sub)
     }
     if (sub->missed == 0)
         return true;
-    sub->current = sse__stream_gap_locked(st, (sse_str){0}, sub->missed, sub->cursor);
+    sse__frame *gap = sse__stream_gap_locked(st, (sse_str){0}, sub->missed, sub->cursor);
     sub->missed = 0;
-    return sub->current != NULL;
+    return set_current(sub, gap, sub->cursor);
 }
 
-/* Copy frames of the log that fit whole; one that does not becomes the current frame. */
-static void copy_log_locked(sse__sub *sub, output *out)
+/* Copy frames of the log that fit whole; one that does not, or needs an id of its own, becomes the current frame. Returns false
+ * when there is no memory. */
+static bool copy_log_locked(sse__sub *sub, output *out)
 {
     sse__stream *st = sub->stream;
+    bool together = sse__sub_together(sub);
     while (sub->cursor < st->log.end && out->n < out->max) {
         sse__frame *frame = sse__history_frame(&st->log, sub->cursor);
         if (!frame)
-            return; /* lost: the next round tells */
+            return true; /* lost: the next round tells */
         sub->cursor++;
         st->counters.delivered++;
-        if (frame->len > out->max - out->n) {
-            sub->current = sse__frame_ref(frame);
-            return;
-        }
+        if (together || frame->len > out->max - out->n)
+            return set_current(sub, sse__frame_ref(frame), sub->cursor);
         memcpy(out->buf + out->n, frame->bytes, frame->len);
         out->n += frame->len;
     }
+    return true;
 }
 
 /* One step towards a full buffer. Returns 1: go on, 0: nothing more is due or fits, -1: no memory.
@@ -105,9 +118,8 @@ static int fill_step_locked(sse__sub *sub, output *out)
         return -1;
     if (sub->held.count > 0) {
         struct sse__held_item item = sse__held_pop(&sub->held);
-        sub->current = item.frame;
         st->counters.delivered += item.event;
-        return 1;
+        return set_current(sub, item.frame, item.next) ? 1 : -1;
     }
     if (!tell_missed_locked(sub))
         return -1;
@@ -115,8 +127,7 @@ static int fill_step_locked(sse__sub *sub, output *out)
         return 1;
     if (sub->cursor >= st->log.end)
         return 0;
-    copy_log_locked(sub, out);
-    return 1;
+    return copy_log_locked(sub, out) ? 1 : -1;
 }
 
 static void note_progress_locked(sse__sub *sub)
@@ -127,10 +138,11 @@ static void note_progress_locked(sse__sub *sub)
         sub->lags_since_ms = 0;
 }
 
-/* Everything that is due. Returns 0, or how the stream ends. */
+/* Everything that is due of one stream. Returns 0, or how it ends. */
 static ptrdiff_t fill(sse__sub *sub, output *out, sse_leave_reason *ending)
 {
     sse__stream *st = sub->stream;
+    size_t before = out->n;
     int step = 1;
     sse__mutex_lock(&st->mu);
     bool cut = sub->leave != 0;
@@ -138,11 +150,61 @@ static ptrdiff_t fill(sse__sub *sub, output *out, sse_leave_reason *ending)
         ;
     if (step < 0)
         sse__sub_cut_locked(sub, SSE_LEFT_ERROR);
-    st->counters.bytes_out += out->n;
+    st->counters.bytes_out += out->n - before;
     note_progress_locked(sub);
-    *ending = st->ended && out->n == 0 ? st->end_reason : 0;
+    *ending = st->ended && out->n == before && out->n < out->max ? st->end_reason : 0;
     sse__mutex_unlock(&st->mu);
     return cut || step < 0 ? SSE__READ_ERROR : 0;
+}
+
+static sse__sub *following(sse__sub *sub)
+{
+    return sub->next_member ? sub->next_member : sub->lead;
+}
+
+/* A stream of several that has ended, all of it written: leave it, or, when it was the last, end. */
+static void end_member(sse__sub *sub, sse_leave_reason reason, sse_leave_reason *ending)
+{
+    bool others = false;
+    for (sse__sub *at = sub->lead; at && !others; at = at->next_member)
+        others = at != sub && !at->left;
+    if (others)
+        sse__sub_leave(sub);
+    else
+        *ending = reason;
+}
+
+/* Go on with the event that was begun. */
+static void fill_current(sse__sub *sub, output *out)
+{
+    (void)copy_current(sub, out);
+    sse__mutex_lock(&sub->stream->mu);
+    sub->stream->counters.bytes_out += out->n;
+    sse__mutex_unlock(&sub->stream->mu);
+}
+
+/* Several streams take turns. An event is never interrupted by another: who has begun one ends it first. */
+static ptrdiff_t fill_together(sse__sub *lead, output *out, sse_leave_reason *ending)
+{
+    sse__sub *sub = lead->turn;
+    *ending = 0;
+    if (sub->current)
+        fill_current(sub, out);
+    if (out->n == out->max)
+        return 0;
+    sse__sub *first = following(sub);
+    sub = first;
+    do {
+        sse_leave_reason reason = 0;
+        ptrdiff_t err = sub->left ? 0 : fill(sub, out, &reason);
+        if (err != 0)
+            return err;
+        if (reason != 0)
+            end_member(sub, reason, ending);
+        lead->turn = sub;
+        sub = following(sub);
+    } while (sub != first && out->n < out->max);
+    return 0;
 }
 
 /* Each subscriber of a server that goes down is told to come back at a moment of its own. */
@@ -194,7 +256,8 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
 
         output out = {buf, max, 0};
         sse_leave_reason ending;
-        ptrdiff_t n = fill(sub, &out, &ending);
+        ptrdiff_t n =
+            sse__sub_together(sub) ? fill_together(sub, &out, &ending) : fill(sub, &out, &ending);
         if (n == 0)
             n = out.n > 0 ? (ptrdiff_t)out.n : read_idle(sub, buf, max, ending);
         if (n > 0)

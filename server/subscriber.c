@@ -8,6 +8,7 @@
 #include "hub.h"
 #include "loop.h"
 #include "mhd.h"
+#include "peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,8 @@ static bool resolve_id_locked(const sse__stream *st, sse_str id, uint64_t *seq)
 {
     if (find_in_inbox_locked(st, id, seq) || sse__history_find(&st->log, id, seq))
         return true;
-    return sse__stream_parse_id(st, id, seq) && *seq < st->next_seq;
+    return (sse__stream_parse_id(st, id, seq) || sse__together_find(st, id, seq)) &&
+           *seq < st->next_seq;
 }
 
 /* Set the cursor, and hold a gap when the client has lost events. */
@@ -54,11 +56,14 @@ static sse_err start_locked(sse__sub *sub)
     uint64_t seq, missed = 0;
     if (id.len == 0) {
         sub->cursor = replay == SSE_REPLAY_ALL ? oldest : st->next_seq;
+        sub->position = sub->cursor;
     } else if (!resolve_id_locked(st, id, &seq)) {
         sub->cursor = oldest;
+        sub->position = 1; /* until it is told of the gap */
         missed = UINT64_MAX;
     } else {
         sub->cursor = seq + 1 > oldest ? seq + 1 : oldest;
+        sub->position = seq + 1;
         missed = sub->cursor - (seq + 1);
     }
     if (sub->cursor < st->log.end)
@@ -66,7 +71,7 @@ static sse_err start_locked(sse__sub *sub)
     if (missed == 0)
         return SSE_OK;
     sse__frame *gap = sse__stream_gap_locked(st, id, missed, sub->cursor);
-    return gap && sse__held_push(&sub->held, gap, false) ? SSE_OK : SSE_ENOMEM;
+    return gap && sse__held_push(&sub->held, gap, sub->cursor, false) ? SSE_OK : SSE_ENOMEM;
 }
 
 /* ---- joining ---- */
@@ -94,8 +99,8 @@ static sse_err join_locked(sse__sub *sub, struct sse__loop *loop)
     sse__group *group = find_group_locked(st, loop);
     if (!group)
         return SSE_ENOMEM;
-    sse__frame *retry = st->hub->retry;
-    if (retry && !sse__held_push(&sub->held, sse__frame_ref(retry), false))
+    sse__frame *retry = sub == sub->lead ? st->hub->retry : NULL;
+    if (retry && !sse__held_push(&sub->held, sse__frame_ref(retry), 0, false))
         return SSE_ENOMEM;
     sse_err err = start_locked(sub);
     if (err != SSE_OK)
@@ -121,27 +126,51 @@ static sse_err join(sse__sub *sub, struct sse__loop *loop)
     return err;
 }
 
-static sse_err sub_alloc(const sse__sub_request *request, sse__sub **out)
+/* What it asked for of stream number i. NULL: no memory. */
+static char *last_id(const sse__sub_request *request, size_t i)
+{
+    sse_str id = sse_cstr(request->last_event_id ? request->last_event_id : "");
+    if (request->stream_count > 1)
+        sse__together_last_id(request->streams, request->stream_count, i, id, &id);
+    return strndup(id.ptr, id.len);
+}
+
+static sse__sub *alloc_one(const sse__sub_request *request, size_t i)
 {
     sse__sub *sub = calloc(1, sizeof *sub);
     if (!sub)
-        return SSE_ENOMEM;
+        return NULL;
     sse__mutex_init(&sub->mu, SSE__RANK_SUBSCRIBER);
     sub->source.kind = SSE__SOURCE_SUB;
-    sub->stream = sse__stream_ref(request->stream);
+    sub->stream = sse__stream_ref(request->streams[i]);
     sub->connection = request->connection;
     sub->shard = request->shard;
     sub->fd = request->fd;
-    sub->number = atomic_fetch_add(&request->stream->hub->next_number, 1) + 1;
+    sub->number = atomic_fetch_add(&sub->stream->hub->next_number, 1) + 1;
     sub->slot = -1;
     atomic_init(&sub->sent_ms, sse__now_ms());
     sub->address = strdup(request->address);
-    sub->last_event_id = strdup(request->last_event_id ? request->last_event_id : "");
-    if (!sub->address || !sub->last_event_id) {
-        sse__sub_destroy(sub);
-        return SSE_ENOMEM;
+    sub->last_event_id = last_id(request, i);
+    if (sub->address && sub->last_event_id)
+        return sub;
+    sse__sub_destroy(sub);
+    return NULL;
+}
+
+static sse_err sub_alloc(const sse__sub_request *request, sse__sub **out)
+{
+    sse__sub *lead = NULL, **end = &lead;
+    for (size_t i = 0; i < request->stream_count; i++) {
+        sse__sub *sub = *end = alloc_one(request, i);
+        if (!sub) {
+            sse__sub_destroy(lead);
+            return SSE_ENOMEM;
+        }
+        sub->lead = lead;
+        lead->turn = sub; /* in the end the last one, so that the first comes next */
+        end = &sub->next_member;
     }
-    *out = sub;
+    *out = lead;
     return SSE_OK;
 }
 
@@ -159,7 +188,7 @@ static void tell_user(const sse__sub *sub, sse_leave_reason reason)
 
 sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out)
 {
-    sse_server *hub = request->stream->hub;
+    sse_server *hub = request->streams[0]->hub;
     sse__sub *sub;
     sse_err err = sub_alloc(request, &sub);
     if (err != SSE_OK)
@@ -169,16 +198,19 @@ sse_err sse__sub_new(const sse__sub_request *request, sse__sub **out)
         sse__sub_destroy(sub);
         return err;
     }
-    err = join(sub, request->loop);
+    for (sse__sub *member = sub; member && err == SSE_OK; member = member->next_member)
+        err = join(member, request->loop);
     if (err == SSE_OK)
         err = sse__loop_watch(request->loop, sub);
     if (err != SSE_OK) {
         sse__sub_finish(sub);
         return err;
     }
-    atomic_fetch_add(&hub->counters.subscribed, 1);
-    sub->announced = true;
-    tell_user(sub, 0);
+    for (sse__sub *member = sub; member; member = member->next_member) {
+        atomic_fetch_add(&hub->counters.subscribed, 1);
+        member->announced = true;
+        tell_user(member, 0);
+    }
     *out = sub;
     return SSE_OK;
 }
@@ -196,6 +228,7 @@ void sse__sub_stop_lagging_locked(sse__sub *sub)
 
 bool sse__sub_wake(sse__sub *sub)
 {
+    sub = sub->lead;
     sse__mutex_lock(&sub->mu);
     sub->woken = true;
     bool resume = sub->suspended;
@@ -221,9 +254,26 @@ void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason)
 
 void sse__sub_gone(sse__sub *sub)
 {
-    sse__mutex_lock(&sub->stream->mu);
-    sse__sub_cut_locked(sub, SSE_LEFT_GONE);
-    sse__mutex_unlock(&sub->stream->mu);
+    for (; sub; sub = sub->next_member) {
+        sse__mutex_lock(&sub->stream->mu);
+        sse__sub_cut_locked(sub, SSE_LEFT_GONE);
+        sse__mutex_unlock(&sub->stream->mu);
+    }
+}
+
+/* The descriptor is ours to look at while stream.mu is held and the subscriber has not left. */
+bool sse__sub_end_if_vanished(sse__sub *sub, uint32_t limit_ms)
+{
+    bool looked = false, vanished = false;
+    for (; sub && !looked; sub = sub->next_member) {
+        sse__mutex_lock(&sub->stream->mu);
+        looked = sub->leave == 0;
+        vanished = looked && sse__peer_vanished(sub->fd, limit_ms);
+        if (vanished)
+            sse__sub_cut_locked(sub, SSE_LEFT_GONE);
+        sse__mutex_unlock(&sub->stream->mu);
+    }
+    return vanished;
 }
 
 /* Keep what is in the log for it, as far as it may keep that much, and take nothing more for now.
@@ -235,7 +285,7 @@ static bool park_locked(sse__sub *sub)
         sse__frame *frame = sse__history_frame(&st->log, sub->cursor);
         if (!frame || (sub->held.count > 0 && sub->held.bytes + frame->len > SSE__PARKED_BYTES))
             break;
-        if (!sse__held_push(&sub->held, sse__frame_ref(frame), true))
+        if (!sse__held_push(&sub->held, sse__frame_ref(frame), sub->cursor + 1, true))
             return false;
         sub->cursor++;
     }
@@ -269,7 +319,7 @@ void sse__sub_overtake_locked(sse__sub *sub, uint64_t target)
     sse__sub_stop_lagging_locked(sub);
 }
 
-static sse_leave_reason leave_locked(sse__sub *sub)
+static sse_leave_reason leave_locked(sse__sub *sub, sse_leave_reason why)
 {
     sse__stream *st = sub->stream;
     sse__sub_stop_lagging_locked(sub);
@@ -285,27 +335,49 @@ static sse_leave_reason leave_locked(sse__sub *sub)
         sub->next->prev = sub->prev;
     st->nsubs--;
     if (sub->leave == 0) /* set, so that nobody touches the descriptor from now on */
-        sub->leave = st->ended ? st->end_reason : SSE_LEFT_GONE;
+        sub->leave = why ? why : st->ended ? st->end_reason : SSE_LEFT_GONE;
     /* A client that was told of the end and closed first has not left by itself. */
-    return sub->said_end ? st->end_reason : sub->leave;
+    return sub->lead->said_end && st->end_reason != 0 ? st->end_reason : sub->leave;
+}
+
+static void leave(sse__sub *sub, sse_leave_reason why)
+{
+    sse__stream *st = sub->stream;
+    if (!sub->group || sub->left)
+        return;
+    sub->left = true;
+    sse__mutex_lock(&st->inbox_mu);
+    st->active_ms = sse__now_ms();
+    sse__mutex_lock(&st->mu);
+    sse_leave_reason reason = leave_locked(sub, why);
+    sse__mutex_unlock(&st->mu);
+    sse__mutex_unlock(&st->inbox_mu);
+    if (sub->announced) {
+        atomic_fetch_add(&st->hub->counters.left[reason], 1);
+        tell_user(sub, reason);
+    }
+}
+
+void sse__sub_leave(sse__sub *sub) { leave(sub, 0); }
+
+/* Why one of several was cut off, which ended the connection of all. 0: none was. */
+static sse_leave_reason common_reason(sse__sub *lead)
+{
+    sse_leave_reason why = 0;
+    for (sse__sub *sub = lead; sub && why == 0; sub = sub->next_member) {
+        sse__mutex_lock(&sub->stream->mu);
+        why = sub->left ? 0 : sub->leave;
+        sse__mutex_unlock(&sub->stream->mu);
+    }
+    return why;
 }
 
 void sse__sub_finish(sse__sub *sub)
 {
-    sse__stream *st = sub->stream;
-    sse_server *hub = st->hub;
-    if (sub->group) {
-        sse__mutex_lock(&st->inbox_mu);
-        st->active_ms = sse__now_ms();
-        sse__mutex_lock(&st->mu);
-        sse_leave_reason reason = leave_locked(sub);
-        sse__mutex_unlock(&st->mu);
-        sse__mutex_unlock(&st->inbox_mu);
-        if (sub->announced) {
-            atomic_fetch_add(&hub->counters.left[reason], 1);
-            tell_user(sub, reason);
-        }
-    }
+    sse_server *hub = sub->stream->hub;
+    sse_leave_reason why = sse__sub_together(sub) ? common_reason(sub) : 0;
+    for (sse__sub *member = sub; member; member = member->next_member)
+        leave(member, why);
     struct sse__loop *loop = sub->group ? sub->group->loop : NULL;
     sse__ip *ip = sub->ip;
     sse__hub_ref(hub);
@@ -319,11 +391,14 @@ void sse__sub_finish(sse__sub *sub)
 
 void sse__sub_destroy(sse__sub *sub)
 {
-    sse__frame_unref(sub->current);
-    sse__held_fini(&sub->held);
-    sse__mutex_fini(&sub->mu);
-    free(sub->address);
-    free(sub->last_event_id);
-    sse__stream_unref(sub->stream);
-    free(sub);
+    for (sse__sub *next; sub; sub = next) {
+        next = sub->next_member;
+        sse__frame_unref(sub->current);
+        sse__held_fini(&sub->held);
+        sse__mutex_fini(&sub->mu);
+        free(sub->address);
+        free(sub->last_event_id);
+        sse__stream_unref(sub->stream);
+        free(sub);
+    }
 }

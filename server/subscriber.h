@@ -11,7 +11,8 @@ struct MHD_Connection;
 typedef struct sse__held {
     struct sse__held_item {
         sse__frame *frame;
-        bool event; /* counts as a delivery */
+        uint64_t next; /* number of the event behind it, 0 when it says nothing of that */
+        bool event;    /* counts as a delivery */
     } * items;
     size_t allocated;
     size_t head;
@@ -24,7 +25,7 @@ typedef struct sse__held {
 #define SSE__PARKED_BYTES ((uint64_t)1 << 20)
 
 /* Takes the reference in any case. Returns false when there is no memory. */
-bool sse__held_push(sse__held *held, sse__frame *frame, bool event);
+bool sse__held_push(sse__held *held, sse__frame *frame, uint64_t next, bool event);
 /* The oldest, with its reference; there is one. */
 struct sse__held_item sse__held_pop(sse__held *held);
 void sse__held_fini(sse__held *held);
@@ -50,6 +51,14 @@ typedef struct sse__sub {
     bool said_end;       /* connection's thread only: the end of the stream was told */
     bool watched;        /* connection's thread only: the loop has it */
     bool announced;      /* connection's thread only: on_subscribe was called */
+    bool left;           /* connection's thread only: it is in no group any more */
+    uint64_t position;   /* reader only: what comes before this number is told, or was asked for */
+
+    /* Several streams over one connection: one subscriber each. The first of them leads: its are the connection, the wake-ups,
+     * the place in the wheel, and the reader. Alone, it leads itself. */
+    struct sse__sub *lead;        /* immutable */
+    struct sse__sub *next_member; /* immutable: of the same lead */
+    struct sse__sub *turn;        /* of the lead; reader only: who writes next */
 
     struct sse__sub *prev_in_slot, *next_in_slot; /* loop's thread only: heartbeat wheel */
     int slot;                                     /* loop's thread only; -1: not in the wheel */
@@ -74,9 +83,13 @@ typedef struct sse__sub {
     bool woken;     /* something happened since the reader last looked */
 } sse__sub;
 
+/* How many streams a connection can have: the id of each event holds a position for each. */
+#define SSE__TOGETHER 32
+
 /* What a new subscriber asked for. */
 typedef struct sse__sub_request {
-    sse__stream *stream;
+    sse__stream **streams; /* no two the same */
+    size_t stream_count;   /* at least 1, at most SSE__TOGETHER */
     struct MHD_Connection *connection;
     struct sse__shard *shard; /* NULL in a user's daemon */
     struct sse__loop *loop;
@@ -85,7 +98,7 @@ typedef struct sse__sub_request {
     const char *last_event_id; /* NULL or "" for none */
 } sse__sub_request;
 
-/* Make a subscriber and add it to its stream and loop.
+/* Make a subscriber, or several with one connection (*out is the lead), and add it to its stream and loop.
  * Returns: SSE_OK; SSE_ELIMIT: one of the limits; SSE_ECLOSED: the stream or the server has ended;
  *          SSE_ENOMEM.
  * Thread:  of the connection. */
@@ -116,12 +129,32 @@ void sse__sub_stop_lagging_locked(sse__sub *sub);
 /* The loop noticed that the client has gone.
  * Thread:  loop's. */
 void sse__sub_gone(sse__sub *sub);
+/* Cut off a subscriber, and those that it leads, if the client has vanished: it acknowledged nothing for so long. Returns whether
+ * it has.
+ * Thread:  loop's. */
+bool sse__sub_end_if_vanished(sse__sub *sub, uint32_t limit_ms);
+/* One of several streams has ended: leave it, the connection goes on with the others.
+ * Thread:  of the connection. */
+void sse__sub_leave(sse__sub *sub);
+
+/* ---- together.c ---- */
+
+/* True when the connection has several streams. */
+static inline bool sse__sub_together(const sse__sub *sub) { return sub->lead->next_member != NULL; }
+/* The same event (takes the reference) with an id that holds the positions of all streams. NULL: no memory.
+ * Thread:  of the connection. */
+sse__frame *sse__together_frame(const sse__sub *sub, sse__frame *frame);
+/* What `id`, as the client sent it, means for stream number i of these: *out, which may be `id`, or empty for nothing. */
+void sse__together_last_id(sse__stream *const *streams, size_t n, size_t i, sse_str id,
+                           sse_str *out);
+/* The position of this stream in an id of a connection with several. */
+bool sse__together_find(const sse__stream *st, sse_str id, uint64_t *seq);
 
 /* The worker needs the log's oldest entries to go, up to `target`: apply the slow-consumer policy
  * to a subscriber that still wants them. The caller holds stream.mu. */
 void sse__sub_overtake_locked(sse__sub *sub, uint64_t target);
 
-/* Free what sse__sub_finish() has left.
+/* Free what sse__sub_finish() has left, and those that it leads. NULL is fine.
  * Thread:  loop's, or the connection's when the loop has stopped. */
 void sse__sub_destroy(sse__sub *sub);
 

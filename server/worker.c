@@ -57,7 +57,7 @@ static bool writable(const sse__sub *sub)
 static bool is_slow(const sse__stream *st, const sse__sub *sub, uint64_t now_ms)
 {
     uint64_t grace = st->config.slow_grace_ms;
-    uint64_t sent_ms = atomic_load(&sub->sent_ms);
+    uint64_t sent_ms = atomic_load(&sub->lead->sent_ms);
     bool had_grace = now_ms >= sub->lags_since_ms + grace || now_ms >= sent_ms + grace;
     bool unserved = now_ms >= sub->lags_since_ms + UNSERVED_MS && now_ms >= sent_ms + UNSERVED_MS;
     return had_grace && (unserved || !writable(sub));

@@ -43,6 +43,43 @@ static void next_is(sse_chan *chan, const char *id, const char *data, const char
 
 /* ---- Channels ---- */
 
+Test(channel, of_several_streams)
+{
+    scripted *s = scripted_start(
+        scripted_play,
+        REPLIES({STREAM_HEAD
+                 "id: a%20b 0123456789ab-1,0123456789ac-0\ndata: x\n\n"
+                 "id: c 0123456789ab-1,0123456789ac-1 own\ndata: y\n\nid: 7\ndata: z\n\n",
+                 END_FIN, 0},
+                {"HTTP/1.1 204 Stop\r\n\r\n", END_FIN, 0}));
+    sse_client_options o = quick();
+    sse_client *client = client_for(scripted_url(s, "/"), &o);
+    sse_chan *chan = channel(10);
+    static const char *const streams[] = {"a b", "c"};
+    sse_subscribe_options so = SSE_SUBSCRIBE_OPTIONS_INIT;
+    so.chan = chan;
+    so.streams = streams;
+    so.stream_count = 2;
+    so.stream = "both";
+    sse_subscription *sub;
+    cr_assert_eq(sse_subscription_new(client, &so, &sub), SSE_EINVAL);
+    so.stream = NULL;
+    cr_assert_eq(sse_subscription_new(client, &so, &sub), SSE_OK);
+    cr_assert_null(sse_subscription_stream(sub));
+    cr_assert_eq(sse_subscription_start(sub), SSE_OK);
+    next_is(chan, "a%20b 0123456789ab-1,0123456789ac-0", "x", "a b");
+    next_is(chan, "c 0123456789ab-1,0123456789ac-1 own", "y", "c");
+    next_is(chan, "7", "z", NULL);
+    sse_msg *msg;
+    cr_assert_eq(sse_chan_recv(chan, &msg), SSE_ECLOSED);
+    cr_assert_eq(strncmp(scripted_request(s, 0), "GET /?stream=a%20b&stream=c HTTP/1.1\r\n", 38), 0,
+                 "%s", scripted_request(s, 0));
+    sse_subscription_free(sub);
+    sse_chan_unref(chan);
+    sse_client_free(client);
+    scripted_stop(s);
+}
+
 Test(channel, receives_and_is_closed_with_the_reason)
 {
     scripted *s = scripted_start(

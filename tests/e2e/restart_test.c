@@ -75,6 +75,44 @@ Test(restart, sub_after_sigkill) { restart_under_sub(SIGKILL); }
 
 Test(restart, sub_after_sigterm) { restart_under_sub(SIGTERM); }
 
+/* Two streams over one connection: each is complete, whatever the order between them. */
+Test(restart, sub_of_two_streams_after_sigkill)
+{
+    enum { ROUNDS = 3, EACH = 100 };
+    const char *const args[] = {"--stream=a", "--stream=b c", NULL};
+    static const char *const names[] = {"a", "b c"}, *const parameters[] = {"a", "b%20c"};
+    hub h = hub_start(args);
+    proc *p = tool_start("sse-sub", ARGS(h.url, "--stream=a", "--stream=b c", "--format=json",
+                                         "--retry=10", "--max-retry=50"));
+    size_t nexts[2] = {0}, gaps[2] = {0};
+    for (size_t round = 1; round <= ROUNDS; round++) {
+        for (size_t i = 0; i < 2; i++)
+            publish_numbers(&h, parameters[i], (round - 1) * EACH, EACH);
+        while (nexts[0] < round * EACH || nexts[1] < round * EACH) {
+            char type[32], stream[32], data[256];
+            const char *line = proc_read_line(p, LONG);
+            cr_assert_not_null(line, "no event; stderr: %s", err_of(p));
+            cr_assert(json_string(json_member(line, "type"), type, sizeof type));
+            cr_assert(json_string(json_member(line, "data"), data, sizeof data));
+            cr_assert(json_string(json_member(line, "stream"), stream, sizeof stream), "%s", line);
+            size_t which = strcmp(stream, names[1]) == 0;
+            cr_assert_str_eq(stream, names[which]);
+            if (strcmp(type, "gap") == 0)
+                gaps[which]++;
+            else
+                cr_assert_str_eq(data, text("%zu", nexts[which]++));
+        }
+        if (round < ROUNDS)
+            restart(&h, SIGKILL, args);
+    }
+    for (size_t i = 0; i < 2;
+         i++) /* once a restart and stream; again if it came before the gap was read */
+        cr_assert_eq(gaps[i], ROUNDS - 1);
+    cr_assert_eq(proc_stop(p, LONG), 0);
+    proc_free(p);
+    hub_end(&h);
+}
+
 /* What was accepted before SIGTERM is delivered before the end, although it was not waited for. */
 Test(restart, drained_to_the_last_event)
 {

@@ -145,7 +145,8 @@ static sse__sub *subscribe(sse__stream *st, const char *last)
     static int fds[2] = {-1, -1};
     if (fds[0] < 0)
         must(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
-    sse__sub_request request = {.stream = st,
+    sse__sub_request request = {.streams = &st,
+                                .stream_count = 1,
                                 .loop = st->hub->keeper,
                                 .fd = fds[0],
                                 .address = "test",

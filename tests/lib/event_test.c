@@ -131,3 +131,61 @@ Test(msg, references_are_counted_across_threads)
     for (int i = 0; i < THREADS; i++)
         sse__thread_join(&threads[i]);
 }
+
+/* ---- ids of connections with several streams ---- */
+
+static void stream_is(const char *id, const char *stream, const char *own)
+{
+    char name[32];
+    sse_event event = {.id = sse_cstr(id)};
+    cr_assert_eq(sse_event_stream(&event, name, sizeof name), strlen(stream), "%s", id);
+    cr_assert_str_eq(name, stream);
+    sse_str got = sse_event_own_id(&event);
+    cr_assert_eq(got.len, own ? strlen(own) : 0, "%s", id);
+    cr_assert(own ? memcmp(got.ptr, own, got.len) == 0 : got.ptr == NULL, "%s", id);
+}
+
+Test(event, the_stream_in_an_id)
+{
+    stream_is("news 0123456789ab-7", "news", NULL);
+    stream_is("news 0123456789ab-7,0123456789AC-18446744073709551615", "news", NULL);
+    stream_is("a%20b%25%2f 0123456789ab-0 its own, id", "a b%/", "its own, id");
+    stream_is("a 0123456789ab-0 ", "a", "");
+    stream_is("100%,%4,%zz,% 0123456789ab-1", "100%,%4,%zz,%", NULL);
+}
+
+/* Ids of other forms are what they are. */
+Test(event, no_stream_in_an_id)
+{
+    static const char *const others[] = {"",
+                                         "7",
+                                         " ",
+                                         "news",
+                                         "news ",
+                                         " 0123456789ab-7",
+                                         "0123456789ab-7",
+                                         "news 0123456789ab",
+                                         "news 0123456789ab-",
+                                         "news 0123456789ab-x",
+                                         "news 0123456789a-7",
+                                         "news 0123456789abc-7",
+                                         "news 0123456789ag-7",
+                                         "news 0123456789ab-7,",
+                                         "news 0123456789ab-7,8",
+                                         "news  0123456789ab-7",
+                                         "news 0123456789ab-7x"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        stream_is(others[i], "", others[i]);
+    char name[4];
+    cr_assert_eq(sse_event_stream(&(sse_event){0}, name, sizeof name), 0);
+    cr_assert_null(sse_event_own_id(&(sse_event){0}).ptr);
+}
+
+Test(event, a_name_that_does_not_fit_is_cut)
+{
+    char name[4];
+    sse_event event = {.id = sse_cstr("abcdef 0123456789ab-7")};
+    cr_assert_eq(sse_event_stream(&event, name, sizeof name), 6);
+    cr_assert_str_eq(name, "abc");
+    cr_assert_eq(sse_event_stream(&event, NULL, 0), 6);
+}

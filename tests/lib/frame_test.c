@@ -76,3 +76,39 @@ Test(frame, references_are_counted_across_threads)
         sse__thread_join(&threads[i]);
     sse__frame_unref(NULL);
 }
+
+static void with_id_is(const sse_event *ev, const char *expected)
+{
+    sse__frame *f = make(ev, (sse_str){0}), *other;
+    cr_assert_eq(sse__frame_with_id(f, sse_cstr("another id"), &other), SSE_OK);
+    cr_assert_eq(other->len, strlen(expected));
+    cr_assert_eq(memcmp(other->bytes, expected, other->len), 0, "%.*s", (int)other->len,
+                 other->bytes);
+    if (other != f) {
+        cr_assert_eq(sse__frame_id(other).len, 10);
+        cr_assert_eq(memcmp(sse__frame_id(other).ptr, "another id", 10), 0);
+    }
+    sse__frame_unref(other);
+    sse__frame_unref(f);
+}
+
+Test(frame, gets_another_id)
+{
+    sse_event ev = {.id = sse_cstr("own"), .data = sse_cstr("id: x\nid: y")};
+    with_id_is(&ev, "id: another id\ndata: id: x\ndata: id: y\n\n");
+    ev.comment = sse_cstr("id: no\n\nid: neither");
+    with_id_is(&ev, ": id: no\n:\n: id: neither\nid: another id\ndata: id: x\ndata: id: y\n\n");
+    ev = (sse_event){.id = sse_cstr(""), .data = sse_cstr("")};
+    with_id_is(&ev, "id: another id\ndata:\n\n");
+    ev = (sse_event){.id = sse_cstr("only")};
+    with_id_is(&ev, "id: another id\n\n");
+    /* Without an id there is nothing to replace. */
+    ev = (sse_event){.has_retry = true, .retry_ms = 5};
+    with_id_is(&ev, "retry: 5\n\n");
+    ev = (sse_event){0};
+    with_id_is(&ev, ":\n\n");
+    ev = (sse_event){.comment = sse_cstr("hello")};
+    with_id_is(&ev, ": hello\n\n");
+    ev = (sse_event){.type = sse_cstr("id"), .data = sse_cstr("x")};
+    with_id_is(&ev, "event: id\ndata: x\n\n");
+}

@@ -46,6 +46,7 @@ static void start(const sse_stream_options *stream)
     options.max_subscribers_per_ip = 10;
     server = serve(&options, &port);
     cr_assert_eq(sse_server_create_stream(server, "s", stream), SSE_OK);
+    create(server, "t");
 }
 
 /* Everything works: with a new stream, an old one, a subscriber that comes now. */
@@ -124,7 +125,7 @@ Test(alloc, creating_streams)
     }
     cr_assert_gt(i, 1);
     cr_assert_not(failed);
-    cr_assert_eq(totals(server).streams, 2);
+    cr_assert_eq(totals(server).streams, 3);
     sse_server_free(server);
 }
 
@@ -145,7 +146,7 @@ Test(alloc, listing_streams)
     cr_assert(alloc_fail_disarm());
     cr_assert_eq(n, 0);
     cr_assert_eq(sse_server_each_stream(server, count_streams, &n), SSE_OK);
-    cr_assert_eq(n, 1);
+    cr_assert_eq(n, 2);
     sse_server_free(server);
 }
 
@@ -279,6 +280,11 @@ Test(alloc, subscribing_after_an_unknown_id)
 {
     request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\nLast-Event-ID: gone\r\n\r\n",
                           200, 7);
+}
+
+Test(alloc, subscribing_to_several)
+{
+    request_with_failures("GET /events?stream=t&stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 10);
 }
 
 Test(alloc, replaying)

@@ -52,7 +52,7 @@ Test(streams, calls_for_a_missing_stream_say_so)
     cr_assert_eq(status_of(port, "HEAD", "/events?stream=none", NULL, NULL), 404);
     cr_assert_eq(status_of(port, "GET", "/events", NULL, NULL), 400);
     cr_assert_eq(status_of(port, "GET", "/events?stream=", NULL, NULL), 400);
-    cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=b", NULL, NULL), 400);
+    cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=a", NULL, NULL), 400);
     cr_assert_eq(status_of(port, "GET", "/events?stream=a%00b", NULL, NULL), 400);
     cr_assert_eq(totals(server).streams, 0);
     sse_server_free(server);

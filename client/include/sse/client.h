@@ -222,17 +222,21 @@ typedef struct sse_subscribe_options {
     sse_chan *chan;                        /* NULL: events go to on_event */
     bool keep_chan_open; /* do not close chan at the end: others send into it too */
     bool reserved[7];
+    /* Several streams over one connection, instead of `stream`: a stream=NAME parameter for each. Which one an event came from is
+     * in its id: sse_event_stream(); messages in a channel have it as their stream. */
+    const char *const *streams;
+    size_t stream_count;
 } sse_subscribe_options;
 #define SSE_SUBSCRIBE_OPTIONS_INIT                                                                 \
     {                                                                                              \
-        sizeof(sse_subscribe_options), NULL, NULL, NULL, NULL, NULL, false, { false }              \
+        sizeof(sse_subscribe_options), NULL, NULL, NULL, NULL, NULL, false, {false}, NULL, 0       \
     }
 
 /* Make a subscription that is not started. options may be NULL.
  * Thread:  any.
  * Owns:    copies strings and callbacks, takes a reference to chan; the caller owns *out:
  *          sse_subscription_free().
- * Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM, SSE_ESYS.
+ * Returns: SSE_OK, SSE_EINVAL (also `stream` and `streams` both set), SSE_ENOMEM, SSE_ESYS.
  * Partial: on an error *out is NULL. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_new(sse_client *client,
                                                    const sse_subscribe_options *options,
@@ -306,7 +310,7 @@ SSE_API const char *sse_subscription_status_name(sse_subscription_status status)
  * Thread:  any. */
 SSE_API sse_err sse_subscription_reason(const sse_subscription *sub);
 
-/* The stream's name as it was given, or NULL; and the client. Valid as long as the handle.
+/* The stream's name as it was given, or NULL (none, or several); and the client. Valid as long as the handle.
  * Thread:  any. */
 SSE_API const char *sse_subscription_stream(const sse_subscription *sub);
 SSE_API sse_client *sse_subscription_client(const sse_subscription *sub);

@@ -64,6 +64,18 @@ SSE_API size_t sse_event_encoded_size(const sse_event *event);
 SSE_API SSE_NODISCARD sse_err sse_event_encode(const sse_event *event, char *buf, size_t cap,
                                                size_t *len);
 
+/* The stream that an event came from on a connection with several (`?stream=a&stream=b`): the server puts its name into each
+ * event's id, "NAME POSITION,POSITION,... [ID]" with NAME percent-encoded. In a browser: decodeURIComponent(
+ * event.lastEventId.split(' ')[0]).
+ * Thread:  any.
+ * Owns:    fills name, decoded, with a NUL, cut to fit.
+ * Returns: the name's length, as it is uncut; 0 when the id is not of this form. */
+SSE_API size_t sse_event_stream(const sse_event *event, char *name, size_t size);
+
+/* The id that the publisher gave an event: the last part of an id as above (absent when it gave none), or the whole id otherwise.
+ * Thread:  any. Points into the event's id. */
+SSE_API sse_str sse_event_own_id(const sse_event *event);
+
 /* An immutable copy of an event with a reference count, for queues and for keeping. */
 typedef struct sse_msg sse_msg;
 

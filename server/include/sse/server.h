@@ -196,7 +196,7 @@ SSE_API SSE_NODISCARD sse_err sse_server_listen_socket(sse_server *server, int f
 
 /* Serve one request of your own libmicrohttpd daemon: pass on the arguments of your
  * MHD_AccessHandlerCallback, `cls` aside, and return the value as its result (enum MHD_Result). GET
- * subscribes, POST publishes and DELETE removes if http_publish is set, whatever the path; the
+ * subscribes (to several streams when `stream` is there several times), POST publishes and DELETE removes if http_publish is set, whatever the path; the
  * stream is named by `?stream=`. The daemon needs MHD_ALLOW_SUSPEND_RESUME, and
  * sse_server_completed() as (or called from) its MHD_OPTION_NOTIFY_COMPLETED with the server as
  * closure, for the requests that this function has served. Any threading mode of the daemon but
