@@ -319,6 +319,7 @@ Test(together, a_loud_stream_does_not_silence_the_others)
         say(server, "a", bulk(4000));
     wait_published(server, "a", LOUD);
     say(server, names[1], "quiet");
+    wait_published(server, names[1], 1);
     http_conn *c = join(port, query);
     int before = 0;
     for (;; before++) {
