@@ -141,7 +141,7 @@ static void on_event(void *user, sse_subscription *sub, const sse_event *event)
 {
     struct life *life = user;
     take(life, event);
-    if (life->ended)
+    if (life->ended || life->wrong)
         sse_subscription_close(sub);
 }
 
@@ -239,7 +239,7 @@ static sse_err with_channel(struct life *life)
     if (err != SSE_OK)
         return err;
     err = sse_client_subscribe_chan(life->client, "a stream", chan, NULL);
-    while (err == SSE_OK && !life->ended) {
+    while (err == SSE_OK && !life->ended && !life->wrong) {
         cr_assert_eq(sse_chan_recv_timeout(chan, LONG_MS, &msg), SSE_OK);
         take(life, sse_msg_event(msg));
         sse_msg_unref(msg);
