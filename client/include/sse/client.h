@@ -14,8 +14,11 @@
 extern "C" {
 #endif
 
+/* A URL with options, and its subscriptions. */
 typedef struct sse_client sse_client;
+/* One stream that is subscribed to. */
 typedef struct sse_subscription sse_subscription;
+/* What the server answered. */
 typedef struct sse_response sse_response;
 
 /* ---- What the server answered ----
@@ -42,8 +45,8 @@ typedef struct sse_client_error {
     const char *message;      /* one sentence for people, without a full stop; never NULL */
     const char *content_type; /* of the answer; NULL: none */
     const char *url;          /* that was asked last, after redirects; never NULL */
-    bool has_server_retry;
-    bool final;     /* the subscription ends; no reconnection follows */
+    bool has_server_retry;    /* the stream has sent a retry field */
+    bool final;               /* the subscription ends; no reconnection follows */
     bool connected; /* the connection goes on: only an event was lost (SSE_ETOOBIG, SSE_EBASE64,
                        SSE_ENOMEM) */
     bool reserved[5];
@@ -53,6 +56,7 @@ typedef struct sse_client_error {
  * They run on the subscription's thread, one at a time, no lock held. Any function of this header
  * may be called inside them. All are optional. After sse_subscription_close() inside one of them
  * only on_close still comes. */
+/* The callbacks. */
 typedef struct sse_client_callbacks {
     size_t size; /* set by SSE_CLIENT_CALLBACKS_INIT */
     /* The server answered with an event stream. Before any event of this connection. */
@@ -79,6 +83,7 @@ typedef struct sse_client_callbacks {
 
 /* ---- Options of a client ---- */
 
+/* What the validate callback says about an answer. */
 typedef enum sse_verdict {
     SSE_VERDICT_DEFAULT = 0, /* the standard's rules: 200 with text/event-stream opens, and so on */
     SSE_VERDICT_ACCEPT,      /* this is an event stream, whatever status and content type say */
@@ -86,6 +91,7 @@ typedef enum sse_verdict {
     SSE_VERDICT_FAIL         /* it is not: SSE_EREJECTED, end the subscription */
 } sse_verdict;
 
+/* Options of a client. */
 typedef struct sse_client_options {
     size_t size; /* set by SSE_CLIENT_OPTIONS_INIT */
 
@@ -120,7 +126,7 @@ typedef struct sse_client_options {
      * False: give up. Not asked about errors that are final. */
     bool (*next_delay)(void *user, sse_subscription *sub, const sse_client_error *error,
                        uint64_t *delay_ms);
-    sse_logger logger;
+    sse_logger logger; /* what the library has to tell */
 
     size_t max_event_bytes; /* 0 = 16 MiB; a bigger event is dropped and reported (SSE_ETOOBIG) */
     /* Resolving, connecting and TLS; 0 = 30000; SSE_OFF = none. */
@@ -213,6 +219,7 @@ SSE_API void sse_client_unsubscribe(sse_client *client, sse_chan *chan);
 
 /* ---- Subscriptions, step by step ---- */
 
+/* Options of a subscription. */
 typedef struct sse_subscribe_options {
     size_t size;                           /* set by SSE_SUBSCRIBE_OPTIONS_INIT */
     const char *stream;                    /* NULL: the client's URL as it is */
@@ -225,7 +232,7 @@ typedef struct sse_subscribe_options {
     /* Several streams over one connection, instead of `stream`: a stream=NAME parameter for each. Which one an event came from is
      * in its id: sse_event_stream(); messages in a channel have it as their stream. */
     const char *const *streams;
-    size_t stream_count;
+    size_t stream_count; /* of streams */
 } sse_subscribe_options;
 #define SSE_SUBSCRIBE_OPTIONS_INIT                                                                 \
     {                                                                                              \
@@ -291,6 +298,7 @@ SSE_API size_t sse_subscription_last_event_id(sse_subscription *sub, char *buf, 
  * Returns: SSE_OK, SSE_EINVAL (CR, LF or NUL in it), SSE_ENOMEM. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_set_last_event_id(sse_subscription *sub, sse_str id);
 
+/* What a subscription does at a moment. */
 typedef enum sse_subscription_status {
     SSE_SUBSCRIPTION_NEW = 0,    /* not started */
     SSE_SUBSCRIPTION_CONNECTING, /* until the answer is judged */

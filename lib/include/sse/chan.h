@@ -9,6 +9,7 @@
 extern "C" {
 #endif
 
+/* The handle; reference-counted. */
 typedef struct sse_chan sse_chan;
 
 /* What a send does when the channel is full. */
@@ -19,10 +20,11 @@ typedef enum sse_full_policy {
     SSE_FULL_DROP_NEWEST  /* the message that was to be sent is counted as dropped */
 } sse_full_policy;
 
+/* Options of a channel. */
 typedef struct sse_chan_options {
-    size_t size;     /* set by SSE_CHAN_OPTIONS_INIT */
-    size_t capacity; /* messages; 0 = 1024 */
-    sse_full_policy policy;
+    size_t size;            /* set by SSE_CHAN_OPTIONS_INIT */
+    size_t capacity;        /* messages; 0 = 1024 */
+    sse_full_policy policy; /* what a send does when it is full */
     uint32_t reserved;
 } sse_chan_options;
 #define SSE_CHAN_OPTIONS_INIT                                                                      \

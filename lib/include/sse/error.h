@@ -37,6 +37,7 @@ extern "C" {
     X(ESTOPPED, "the server said stop (204)")                                                      \
     X(EGAVEUP, "gave up after the last attempt")
 
+/* What a function that can fail returns. */
 typedef enum sse_err {
 #define SSE_ERR_ENUM(name, text) SSE_##name,
     SSE_ERR_MAP(SSE_ERR_ENUM)

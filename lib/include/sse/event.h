@@ -16,8 +16,8 @@ extern "C" {
 
 /* Bytes with a length. ptr == NULL: absent. ptr != NULL and len == 0: present and empty. */
 typedef struct sse_str {
-    const char *ptr;
-    size_t len;
+    const char *ptr; /* the bytes */
+    size_t len;      /* how many */
 } sse_str;
 
 /* A C string as sse_str. NULL gives an absent one. */
@@ -36,13 +36,13 @@ static inline sse_str sse_cstr(const char *s)
  * An event that is received has data, and an id: the last event id, "" when there is none. Its type
  * is absent when it is "message" by default. */
 typedef struct sse_event {
-    sse_str id;
-    sse_str type; /* absent or empty: "message" */
-    sse_str data;
-    sse_str comment;
+    sse_str id;        /* what a reader sends as Last-Event-ID when it comes back */
+    sse_str type;      /* absent or empty: "message" */
+    sse_str data;      /* what it is about */
+    sse_str comment;   /* for people who look at the stream; readers ignore it */
     uint64_t retry_ms; /* counts if has_retry */
-    bool has_retry;
-    bool reserved[7]; /* zero */
+    bool has_retry;    /* the event has a retry field */
+    bool reserved[7];  /* zero */
 } sse_event;
 
 /* Check that an event can be written to the wire.

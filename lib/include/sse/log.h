@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* How much is told, and how important a line is. */
 typedef enum sse_log_level {
     SSE_LOG_DEFAULT = 0, /* info */
     SSE_LOG_ERROR,
@@ -20,9 +21,10 @@ typedef enum sse_log_level {
  * never under a lock. */
 typedef void (*sse_log_fn)(void *user, sse_log_level level, const char *line);
 
+/* Where the lines go. */
 typedef struct sse_logger {
-    sse_log_fn fn; /* NULL: no logging */
-    void *user;
+    sse_log_fn fn;       /* NULL: no logging */
+    void *user;          /* passed to fn */
     sse_log_level level; /* lines above this level are not made */
     int reserved;
 } sse_logger;

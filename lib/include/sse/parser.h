@@ -11,6 +11,7 @@
 extern "C" {
 #endif
 
+/* The handle. */
 typedef struct sse_parser sse_parser;
 
 /* What is called from inside sse_parser_feed(), in the order of the stream. All are optional.
@@ -41,6 +42,7 @@ typedef struct sse_parser_callbacks {
     int (*on_problem)(void *user, sse_err err, uint64_t line, const char *what);
 } sse_parser_callbacks;
 
+/* Options of a parser. */
 typedef struct sse_parser_options {
     size_t size; /* set by SSE_PARSER_OPTIONS_INIT */
     /* What an event may have in bytes: data (with the LF between its lines), type and id (and

@@ -4,9 +4,13 @@
 
 #include <sse/export.h>
 
+/* The version of these headers, in parts: incompatible changes, */
 #define SSE_VERSION_MAJOR 0
+/* additions (before 1.0.0 incompatible changes, too), */
 #define SSE_VERSION_MINOR 1
+/* and corrections. */
 #define SSE_VERSION_PATCH 0
+/* The version of these headers, as a string. */
 #define SSE_VERSION "0.1.0"
 
 #ifdef __cplusplus

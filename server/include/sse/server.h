@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/* A hub. */
 typedef struct sse_server sse_server;
 struct MHD_Connection;
 
@@ -63,7 +64,9 @@ typedef enum sse_action {
 
 /* A request, as the authorize callback sees it. Valid during the callback; so are the strings. */
 typedef struct sse_request sse_request;
+/* What the request wants. */
 SSE_API sse_action sse_request_action(const sse_request *request);
+/* Its method and its path. */
 SSE_API const char *sse_request_method(const sse_request *request);
 SSE_API const char *sse_request_path(const sse_request *request);
 /* The stream asked for, or NULL (SSE_ACTION_INSPECT). */
@@ -74,6 +77,7 @@ SSE_API const char *sse_request_address(const sse_request *request);
 SSE_API const char *sse_request_header(const sse_request *request, const char *name);
 SSE_API const char *sse_request_query(const sse_request *request, const char *name);
 
+/* Who came or left, for the callbacks. */
 typedef struct sse_subscriber_info {
     uint64_t number;           /* unique in this server */
     const char *stream;        /* valid during the callback */
@@ -89,6 +93,7 @@ typedef struct sse_server_callbacks {
     /* Return 0 to allow, or an HTTP status (400 to 599) to answer instead. 401 adds
      * `WWW-Authenticate: Bearer`. */
     int (*authorize)(void *user, const sse_request *request);
+    /* A subscriber has come. */
     void (*on_subscribe)(void *user, const sse_subscriber_info *subscriber);
     /* Exactly once for each on_subscribe. */
     void (*on_unsubscribe)(void *user, const sse_subscriber_info *subscriber,
@@ -104,10 +109,10 @@ typedef struct sse_stream_options {
                                 subscriber; 0 = 1024 */
     uint32_t history_events; /* events kept for replay; 0 = 1024; SSE_OFF = none */
     uint32_t event_ttl_ms;   /* how long an event can be replayed; 0 = for ever */
-    sse_replay replay;
-    sse_slow_policy slow;
-    uint32_t slow_grace_ms; /* how long the stream waits for a full socket at the limit; 0 = 250 */
-    bool base64;            /* send data as base64 */
+    sse_replay replay;       /* what a new subscriber gets */
+    sse_slow_policy slow;    /* what happens to a subscriber that cannot keep up */
+    uint32_t slow_grace_ms;  /* how long the stream waits for a full socket at the limit; 0 = 250 */
+    bool base64;             /* send data as base64 */
     bool reserved[7];
 } sse_stream_options;
 #define SSE_STREAM_OPTIONS_INIT                                                                    \
@@ -118,6 +123,7 @@ typedef struct sse_stream_options {
         }                                                                                          \
     }
 
+/* Options of a hub. */
 typedef struct sse_server_options {
     size_t size;               /* set by SSE_SERVER_OPTIONS_INIT */
     sse_stream_options stream; /* for streams that are made without options of their own */
@@ -287,6 +293,7 @@ SSE_API SSE_NODISCARD sse_err sse_server_each_stream(sse_server *server,
                                                                const sse_stream_stats *stats),
                                                      void *user);
 
+/* What a hub has done and holds. */
 typedef struct sse_server_stats {
     uint64_t streams;       /* now */
     uint64_t subscribers;   /* now */
