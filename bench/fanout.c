@@ -197,15 +197,40 @@ static int run_divided(const bench *b, const scenario *s, server_kind kind, resu
     return code;
 }
 
+/* The scenario in words, with all that the options have changed in it. */
+static void describe(const bench_options *o, const scenario *from, const scenario *s, char *out,
+                     size_t size)
+{
+    tool_buffer text = {0};
+    char part[200];
+    tool_buffer_adds(&text, from->what);
+    if (s->subscribers != from->subscribers || s->streams != from->streams) {
+        snprintf(part, sizeof part, ", scaled to %u subscribers on %u stream%s", s->subscribers,
+                 s->streams, s->streams == 1 ? "" : "s");
+        tool_buffer_adds(&text, part);
+    }
+    if (o->rate_given) {
+        snprintf(part, sizeof part, o->rate > 0 ? ", but at %g events/s" : ", but flat out",
+                 o->rate);
+        tool_buffer_adds(&text, part);
+    }
+    if (o->payload) {
+        snprintf(part, sizeof part, ", but %u bytes an event", o->payload);
+        tool_buffer_adds(&text, part);
+    }
+    for (size_t i = 0; i < o->server_args.n; i++) {
+        tool_buffer_adds(&text, i > 0 ? " " : "; sse-server with ");
+        tool_buffer_adds(&text, o->server_args.items[i]);
+    }
+    snprintf(out, size, "%.*s", (int)text.len, text.bytes);
+    tool_buffer_free(&text);
+}
+
 static int run_scenario(bench *b, const scenario *from)
 {
     scenario s = adapt(b->options, from);
-    char what[200];
-    bool changed = s.subscribers != from->subscribers || s.streams != from->streams;
-    snprintf(what, sizeof what, "%s", from->what);
-    if (changed)
-        snprintf(what, sizeof what, "%s, scaled to %u subscribers on %u stream%s", from->what,
-                 s.subscribers, s.streams, s.streams == 1 ? "" : "s");
+    char what[256];
+    describe(b->options, from, &s, what, sizeof what);
     scenario_result *out = results_scenario(&b->all, s.name, what);
     int code = TOOL_DONE;
     for (server_kind kind = 0; kind < SERVER_KINDS && code == TOOL_DONE; kind++) {

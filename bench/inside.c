@@ -16,9 +16,9 @@ static const inside_scenario scenarios[] = {
 #ifdef BENCH_HAS_SERVER
     {"publish", "sse_server_publish() by several threads to one stream that nobody reads",
      inside_publish},
-    {"publish-100", "the same with 100 subscribers over sockets, read by this program too",
+    {"publish-100", "the same with subscribers over sockets, read by this program too",
      inside_publish_to},
-    {"streams", "100,000 streams, then events on 1,000 of them", inside_streams},
+    {"streams", "streams, most of them idle", inside_streams},
 #endif
     {"chan", "from one thread to another through a channel", inside_chan},
 #ifdef BENCH_HAS_CLIENT

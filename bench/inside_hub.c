@@ -256,6 +256,8 @@ int inside_publish_to(bench *b, scenario_result *s)
 #define ACTIVE_SHARE 100u /* one in so many */
 #define ROUND_NS (SECOND / 5)
 
+static uint32_t active_of(uint32_t streams) { return (streams + ACTIVE_SHARE - 1) / ACTIVE_SHARE; }
+
 static double threads_now(void)
 {
     char line[128];
@@ -333,8 +335,7 @@ static sse_err measure_streams(const bench *b, sse_server *server, uint32_t n, r
     r->creates_per_s = (double)n * 1e9 / (double)(now_ns() - began);
     r->bytes_per_stream = ((double)proc_rss_bytes(&self) - (double)memory) / (double)n;
     if (err == SSE_OK)
-        err =
-            keep_active(server, (n + ACTIVE_SHARE - 1) / ACTIVE_SHARE, now_ns() + inside_ns(b), r);
+        err = keep_active(server, active_of(n), now_ns() + inside_ns(b), r);
     if (err != SSE_OK)
         return err;
     rest(server, r);
@@ -348,6 +349,7 @@ int inside_streams(bench *b, scenario_result *s)
 {
     result *r = results_server(s, "streams");
     uint32_t n = b->options->streams ? b->options->streams : 100000;
+    snprintf(s->what, sizeof s->what, "%u streams, then events on %u of them", n, active_of(n));
     sse_server_options options;
     sse_server *server = NULL;
     sse_server_options_init(&options);

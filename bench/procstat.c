@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -115,6 +116,28 @@ uint64_t core_busy_ns(int core)
     if (f)
         fclose(f);
     return (user + nice + system) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+/* /proc/net/netstat has a line of names, then one of numbers. */
+uint64_t tcp_timeouts(void)
+{
+    char names[8192], values[8192], *name_at = NULL, *value_at = NULL;
+    unsigned long long found = 0;
+    FILE *f = fopen("/proc/net/netstat", "r");
+    if (!f)
+        return 0;
+    if (fgets(names, sizeof names, f) && fgets(values, sizeof values, f)) {
+        const char *name = strtok_r(names, " \n", &name_at);
+        const char *value = strtok_r(values, " \n", &value_at);
+        while (name && value && strcmp(name, "TCPTimeouts") != 0) {
+            name = strtok_r(NULL, " \n", &name_at);
+            value = strtok_r(NULL, " \n", &value_at);
+        }
+        if (name && value)
+            found = strtoull(value, NULL, 10);
+    }
+    fclose(f);
+    return found;
 }
 
 /* ---- what is asked for ---- */

@@ -28,6 +28,9 @@ uint64_t proc_rss_bytes(const proc_group *g);
  * core -1: all cores. */
 uint64_t core_busy_ns(int core);
 
+/* How often TCP has resent something because no answer came in time, on this machine; 0: unknown. */
+uint64_t tcp_timeouts(void);
+
 /* Nanoseconds of the monotonic clock; CPU time of the calling process. */
 uint64_t now_ns(void);
 uint64_t own_cpu_ns(void);

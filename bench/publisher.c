@@ -39,6 +39,7 @@ struct publisher {
     atomic_bool failed;
     atomic_bool finished; /* all that was due before `until` is published */
     atomic_ullong sent;
+    atomic_ullong requests;
     atomic_ullong until; /* nothing is due any more from then on */
     tool_buffer request; /* publisher's thread, like all that follows, until it is joined */
     tool_buffer body;    /* of a batch */
@@ -228,6 +229,7 @@ static void take_events(publisher *p, uint32_t stream, uint64_t n)
 {
     p->published[stream] += n;
     atomic_fetch_add(&p->sent, n);
+    atomic_fetch_add(&p->requests, 1);
 }
 
 /* Send p->request, `answers` requests of `each` events. Returns how many answers were fine; fewer
@@ -429,6 +431,7 @@ void publisher_wait(publisher *p)
 }
 
 uint64_t publisher_sent(const publisher *p) { return atomic_load(&p->sent); }
+uint64_t publisher_requests(const publisher *p) { return atomic_load(&p->requests); }
 
 void publisher_stop(publisher *p)
 {

@@ -46,6 +46,8 @@ bool publisher_works(const publisher *p);
 void publisher_wait(publisher *p);
 /* Events that the server has taken so far. */
 uint64_t publisher_sent(const publisher *p);
+/* Requests with which it has taken them. */
+uint64_t publisher_requests(const publisher *p);
 
 /* Let it finish the request that is under way, and end the thread. */
 void publisher_stop(publisher *p);

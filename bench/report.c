@@ -52,6 +52,9 @@ static const char style[] =
     "th:first-child,td:first-child{text-align:left}\n"
     "th{color:var(--soft);font-weight:600}\n"
     ".note{color:var(--warn);font-size:.88rem}\n"
+    /* On a narrow screen the charts shrink: larger text, of which every other label has room. */
+    "@media(max-width:600px){main{padding:16px 10px 40px}section{padding:14px 12px}"
+    "svg text{font-size:16px}svg text.odd{display:none}}\n"
     "details summary{cursor:pointer;color:var(--soft);font-size:.85rem;margin-top:14px}\n";
 
 void report_text(FILE *f, const char *s)
@@ -119,11 +122,18 @@ static void write_head(FILE *f, const results *all)
 
 /* ---- bars ---- */
 
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), len = strlen(end);
+    return n >= len && strcmp(s + n - len, end) == 0;
+}
+
 static void format_metric(char out[32], const metric *m, double value)
 {
-    bool us = strcmp(m->key + strlen(m->key) - 3, "_us") == 0 || strstr(m->key, "_us_per_");
-    if (us)
+    if (ends_with(m->key, "_us") || strstr(m->key, "us_per_"))
         report_time(out, value);
+    else if (ends_with(m->key, "_ms"))
+        report_time(out, value * 1e3);
     else
         report_number(out, value);
 }
@@ -165,6 +175,8 @@ static void write_legend(FILE *f, const scenario_result *s)
 
 static void write_charts(FILE *f, const scenario_result *s)
 {
+    /* The same picture twice tells nothing more. */
+    bool delivers = s->n > 0 && s->servers[0]->deliveries_per_s >= 0;
     fputs("<div class=\"charts\">\n", f);
     if (report_has_latency(s)) {
         fputs("<div><h3>latency by percentile</h3>\n", f);
@@ -178,7 +190,7 @@ static void write_charts(FILE *f, const scenario_result *s)
     }
     fputs("</div>\n<div class=\"bars\">\n", f);
     for (size_t i = 0; i < nmetrics && s->n > 0; i++)
-        if (metrics[i].chart)
+        if (metrics[i].chart && !(delivers && strcmp(metrics[i].key, "events_per_s") == 0))
             write_bars(f, s, &metrics[i]);
     fputs("</div>\n", f);
 }

@@ -7,10 +7,10 @@
 
 #define WIDTH 560.0
 #define HEIGHT 260.0
-#define LEFT 64.0
-#define RIGHT 30.0
+#define LEFT 68.0
+#define RIGHT 40.0
 #define TOP 12.0
-#define BOTTOM 40.0
+#define BOTTOM 44.0
 #define PLOT_WIDTH (WIDTH - LEFT - RIGHT)
 #define PLOT_HEIGHT (HEIGHT - TOP - BOTTOM)
 
@@ -60,13 +60,14 @@ static void begin(const plot *p, const char *label)
             WIDTH, HEIGHT, label, LEFT, TOP, PLOT_WIDTH, PLOT_HEIGHT);
 }
 
-static void grid_x(const plot *p, double x, const char *text)
+static void grid_x(const plot *p, double x, bool odd, const char *text)
 {
     double at = place_x(p, x);
     fprintf(p->f,
             "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
-            "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
-            at, at, TOP, TOP + PLOT_HEIGHT, at, HEIGHT - BOTTOM + 16, text);
+            "<text%s x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+            at, at, TOP, TOP + PLOT_HEIGHT, odd ? " class=\"odd\"" : "", at, HEIGHT - BOTTOM + 18,
+            text);
 }
 
 static void grid_y(const plot *p, double y, const char *text)
@@ -143,13 +144,13 @@ void report_latency(FILE *f, const scenario_result *s)
     plot p = latency_plot(f, s);
     begin(&p, "latency by percentile");
     for (int i = 0; i <= (int)p.x_max && i < 7; i++)
-        grid_x(&p, i, names[i]);
+        grid_x(&p, i, i % 2 == 1, names[i]);
     for (double y = p.y_min; y <= p.y_max; y++) {
         char text[32];
         report_time(text, pow(10, y));
         grid_y(&p, y, text);
     }
-    name_x(&p, "share of deliveries that came sooner");
+    name_x(&p, "share of all that came sooner");
     for (size_t i = 0; i < s->n; i++)
         if (s->servers[i]->latency.count > 0)
             latency_curve(&p, &s->servers[i]->latency, i);
@@ -223,9 +224,10 @@ void report_timeline(FILE *f, const scenario_result *s)
         report_number(text, y);
         grid_y(&p, y, text);
     }
-    for (double x = 0; x <= p.x_max * 1.001; x += seconds) {
+    bool odd = false;
+    for (double x = 0; x <= p.x_max * 1.001; x += seconds, odd = !odd) {
         snprintf(text, sizeof text, "%.3g s", x);
-        grid_x(&p, x, text);
+        grid_x(&p, x, odd, text);
     }
     name_x(&p, "deliveries a second over the measured time");
     for (size_t i = 0; i < s->n; i++)

@@ -35,10 +35,10 @@ const metric metrics[] = {
     METRIC(bytes_per_stream, "bytes/idle stream", "resident bytes per idle stream", 0, true),
     METRIC(threads_busy, "threads, streams active", NULL, 0, false),
     METRIC(threads_idle, "threads, streams idle", NULL, 0, false),
-    METRIC(gone_fin_ms, "gone by FIN, ms", "noticed that one left by FIN", 2, true),
-    METRIC(gone_rst_ms, "gone by RST, ms", "noticed that one left by RST", 2, true),
-    METRIC(gone_all_ms, "all gone, ms", "noticed that all left", 1, true),
-    METRIC(served_after_ms, "all served after, ms", "all served after, ms", 1, true),
+    METRIC(gone_fin_ms, "gone by FIN, ms", "until noticed: one left by FIN", 2, true),
+    METRIC(gone_rst_ms, "gone by RST, ms", "until noticed: one left by RST", 2, true),
+    METRIC(gone_all_ms, "all gone, ms", "until noticed: all left", 1, true),
+    METRIC(served_after_ms, "all served after, ms", "time until all were served", 1, true),
     METRIC(connects_per_s, "connects/s", "connects per second", 0, true),
     METRIC(server_us_per_connect, "server CPU us/connect", "server CPU per connect", 2, true),
     METRIC(bytes_per_subscriber, "bytes/subscriber", "resident bytes per subscriber", 0, true),
@@ -296,6 +296,8 @@ bool results_write_json(const results *all, const char *path)
         const scenario_result *s = &all->scenarios[i];
         fputs(i > 0 ? ",\n{\"name\":" : "\n{\"name\":", f);
         write_string(f, s->name);
+        fputs(",\"what\":", f);
+        write_string(f, s->what);
         fputs(",\"servers\":{", f);
         for (size_t k = 0; k < s->n; k++) {
             fputs(k > 0 ? ",\n  " : "\n  ", f);

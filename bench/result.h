@@ -55,7 +55,7 @@ void result_quantiles(result *r);
 
 typedef struct scenario_result {
     char name[64];
-    char what[160]; /* in words */
+    char what[256]; /* in words */
     result *servers[RESULT_SERVERS];
     size_t n;
 } scenario_result;

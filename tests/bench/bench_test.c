@@ -497,6 +497,58 @@ Test(bench, inside_passes_messages_and_receives_events)
     free(text);
 }
 
+/* ---- the script ---- */
+
+/* Removes what the script writes there. */
+static void remove_directory(const char *directory)
+{
+    int code;
+    proc_free(proc_run(ARGS("/bin/rm", "-rf", directory), NULL, LONG, &code));
+    cr_assert_eq(code, 0);
+}
+
+static size_t occurrences(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (; (text = strstr(text, what)); text += strlen(what))
+        n++;
+    return n;
+}
+
+/* Steps that were measured one after the other are one result in the end, in the script's order. */
+Test(bench, measure_joins_its_steps)
+{
+    char parts[] = "/tmp/sse-bench-parts-XXXXXX", out[] = "/tmp/sse-bench-out-XXXXXX";
+    char script[4096], build[4096], path[64];
+    static const char *const steps[] = {"1x1@max", "1x1@100"};
+    cr_assert(mkdtemp(parts) && mkdtemp(out));
+    snprintf(script, sizeof script, "%s/bench/measure", getenv("SSE_SOURCE"));
+    snprintf(build, sizeof build, "%s/..", getenv("SSE_BIN"));
+    cr_assert_eq(setenv("DURATION", "0.2", 1) | setenv("SERVERS", "raw", 1), 0);
+    for (size_t i = 0; i < 2; i++) {
+        int code;
+        proc *p = proc_run(ARGS(script, "--build", build, "--parts", parts, "--out", out, steps[i]),
+                           NULL, LONG, &code);
+        cr_assert_eq(code, 0, "exit %d: %s", code, proc_stderr(p, NULL));
+        proc_free(p);
+    }
+    snprintf(path, sizeof path, "%s/run.json", out);
+    char *text = read_json(path);
+    expect_nothing_lost(server_of(text, 0, "1x1@max", "raw"));
+    expect_latency(server_of(text, 1, "1x1@100", "raw"));
+    free(text);
+    snprintf(path, sizeof path, "%s/run.html", out);
+    text = slurp(path);
+    const char *first = strstr(text, "<h2>1x1@max</h2>");
+    cr_assert(first && strstr(first, "<h2>1x1@100</h2>"), "both sections");
+    cr_assert_eq(occurrences(text, "<h2>"), 2);
+    cr_assert_eq(occurrences(text, "<h1>"), 1, "one page");
+    cr_assert_eq(occurrences(text, "</html>"), 1);
+    free(text);
+    remove_directory(parts);
+    remove_directory(out);
+}
+
 /* ---- what goes wrong ---- */
 
 Test(bench, wrong_options_are_named)

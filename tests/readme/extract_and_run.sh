@@ -1,5 +1,5 @@
 #!/bin/sh
-# Take the programs out of README.md, build each as a user would, and run the server with the client against it.
+# Take the programs out of the documents, build each as a user would, and run the server with the client against it.
 # Usage: extract_and_run.sh SOURCE_DIR BUILD_DIR CC [FLAGS...]
 set -eu
 source=$1 build=$2 cc=$3
@@ -16,16 +16,22 @@ awk -v dir="$dir" '
     /^<!-- file: / { file = dir "/" $3 }
     /^```c$/ && file != "" { on = 1; next }
     /^```$/ { on = 0; if (file != "") close(file); file = "" }
-    on { print > file }' "$source/README.md"
-[ -s "$dir/clock.c" ] && [ -s "$dir/listen.c" ] || { echo "README.md lost its programs"; exit 1; }
+    on { print > file }' "$source/README.md" "$source/docs/migration-from-r3labs.md"
+for program in clock listen server client; do
+    [ -s "$dir/$program.c" ] || { echo "the documents lost $program.c"; exit 1; }
+done
 
-include="-I$source/lib/include -I$source/server/include -I$source/client/include"
-# shellcheck disable=SC2086
-"$cc" -Wall -Wextra -Werror "$@" $include "$dir/clock.c" -o "$dir/clock" \
-    "$build/server/libsse_server.a" "$build/lib/libsse.a" -lmicrohttpd -lpthread
-# shellcheck disable=SC2086
-"$cc" -Wall -Wextra -Werror "$@" $include "$dir/listen.c" -o "$dir/listen" \
-    "$build/client/libsse_client.a" "$build/lib/libsse.a" -lcurl -lpthread
+build_program() {
+    name=$1 side=$2 library=$3
+    shift 3
+    # shellcheck disable=SC2086
+    "$cc" -Wall -Wextra -Werror "$@" -I"$source/lib/include" -I"$source/$side/include" "$dir/$name.c" -o "$dir/$name" \
+        "$build/$side/libsse_$side.a" "$build/lib/libsse.a" $library -lpthread
+}
+build_program clock server -lmicrohttpd "$@"
+build_program server server -lmicrohttpd "$@"
+build_program listen client -lcurl "$@"
+build_program client client -lcurl "$@"
 
 mkfifo "$dir/out"
 "$dir/clock" 127.0.0.1:0 >"$dir/out" &
@@ -37,3 +43,13 @@ cat "$dir/events"
 [ "$(grep -c '^tick: ' "$dir/events")" -eq 3 ] || { echo "the client did not get three events"; exit 1; }
 kill -0 "$server" || { echo "the server ended"; exit 1; }
 echo "README.md: server and client of twenty lines work"
+
+# The pair of the migration: a server that says nothing, so the client tries until it is there.
+kill "$server"
+wait "$server" || :
+port=${url##*:} port=${port%%/*}
+"$dir/server" "127.0.0.1:$port" &
+server=$!
+[ "$("$dir/client" "http://127.0.0.1:$port/events")" = ping ]
+kill -0 "$server"
+echo "docs/migration-from-r3labs.md: server and client work"
