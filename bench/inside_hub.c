@@ -316,20 +316,22 @@ static sse_err keep_active(sse_server *server, uint32_t n, uint64_t until, resul
 }
 
 /* Threads of streams that are not active any more end by themselves. */
-static void rest(sse_server *server, result *r)
+static void rest(sse_server *server, double threads_before, result *r)
 {
     sse_server_stats stats;
     uint64_t until = now_ns() + 20 * SECOND;
     do {
         wait_until_ns(now_ns() + 10000000u);
         sse_server_get_stats(server, &stats);
-    } while (stats.workers > 0 && now_ns() < until);
-    r->threads_idle = threads_now();
+        r->threads_idle =
+            threads_now(); /* one that the server counts no more may still be ending */
+    } while ((stats.workers > 0 || r->threads_idle > threads_before) && now_ns() < until);
 }
 
 static sse_err measure_streams(const bench *b, sse_server *server, uint32_t n, result *r)
 {
     proc_group self = {.pids = {getpid()}, .n = 1};
+    double threads = threads_now();
     uint64_t memory = proc_rss_bytes(&self), began = now_ns();
     sse_err err = create_all(server, n);
     r->creates_per_s = (double)n * 1e9 / (double)(now_ns() - began);
@@ -338,7 +340,7 @@ static sse_err measure_streams(const bench *b, sse_server *server, uint32_t n, r
         err = keep_active(server, active_of(n), now_ns() + inside_ns(b), r);
     if (err != SSE_OK)
         return err;
-    rest(server, r);
+    rest(server, threads, r);
     began = now_ns();
     err = remove_all(server, n);
     r->removes_per_s = (double)n * 1e9 / (double)(now_ns() - began);
