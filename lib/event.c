@@ -1,17 +1,17 @@
 /* Checking events, and messages: immutable copies of events with a reference count.
  *
  * Threads: any. A message is one block of memory: the struct, then the bytes of its parts, each
- * with a NUL behind it. Nothing in it changes after sse_msg_new() but the reference count, so
+ * with a NUL behind it. Nothing in it changes once others have it but the reference count, so
  * readers need no lock. */
-#include "sync.h"
+#include "msg.h"
 
-#include <sse/event.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct sse_msg {
     sse_event event;    /* immutable; points into bytes[] */
     const char *stream; /* immutable; points into bytes[], or NULL */
+    uint64_t time_ns;   /* set before anybody else has it */
     _Atomic(size_t) refs;
     char bytes[];
 };
@@ -71,6 +71,7 @@ sse_err sse_msg_new(const sse_event *event, const char *stream, sse_msg **out)
         return SSE_ENOMEM;
 
     msg->event = *event;
+    msg->time_ns = 0;
     atomic_init(&msg->refs, 1);
     char *at = copy_part(&msg->event.id, event->id, msg->bytes);
     at = copy_part(&msg->event.type, event->type, at);
@@ -99,3 +100,7 @@ void sse_msg_unref(sse_msg *msg)
 const sse_event *sse_msg_event(const sse_msg *msg) { return &msg->event; }
 
 const char *sse_msg_stream(const sse_msg *msg) { return msg->stream; }
+
+void sse__msg_set_time(sse_msg *msg, uint64_t ns) { msg->time_ns = ns; }
+
+uint64_t sse__msg_time(const sse_msg *msg) { return msg->time_ns; }

@@ -1,6 +1,6 @@
 /* Frames: encoded events that the history and all subscribers of a stream share.
  *
- * Threads: any. A frame is one block of memory and nothing in it changes after sse__frame_new()
+ * Threads: any. A frame is one block of memory and nothing in it changes once others have it
  * but the reference count. */
 #include "frame.h"
 
@@ -38,6 +38,7 @@ sse_err sse__frame_new(const sse_event *event, sse_str id, sse__frame **out)
     f->len = (uint32_t)len;
     f->id_len = (uint32_t)ev.id.len;
     f->id_at = f->id_len > 0 ? (uint32_t)id_offset(&ev) : 0;
+    f->accepted_ns = 0;
     atomic_init(&f->refs, 1);
     *out = f;
     return SSE_OK;

@@ -12,6 +12,8 @@ typedef struct sse__frame {
     uint32_t id_len; /* the id inside, 0 when there is none */
     uint32_t id_at;  /* where in bytes[] it starts */
     atomic_uint refs;
+    uint64_t
+        accepted_ns; /* when publish accepted it; 0: not published. Set by who made it, before others have it */
     char bytes[];
 } sse__frame;
 

@@ -159,8 +159,9 @@ static void pause_accept(sse__loop *loop, sse__listener *listener, int error)
              strerror(error));
 }
 
-static void refuse(int fd)
+static void refuse(sse_server *hub, int fd)
 {
+    sse__hub_count_answer(hub, 503);
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
                                  "Content-Type: text/plain\r\nContent-Length: 22\r\n"
                                  "Connection: close\r\n\r\ntoo many connections.\n";
@@ -177,7 +178,7 @@ static void take(sse__loop *loop, int fd, const struct sockaddr_storage *address
     if (atomic_load(&hub->counters.connections) < limit)
         pending = calloc(1, sizeof *pending);
     if (!pending) {
-        refuse(fd);
+        refuse(hub, fd);
         return;
     }
     atomic_fetch_add(&hub->counters.connections, 1);

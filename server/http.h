@@ -73,6 +73,9 @@ void sse__http_publish(const sse__publication *publication, sse__answer *answer)
 /* ---- http_inspect.c ---- */
 
 void sse__http_streams(sse_server *hub, sse__answer *answer);
+
+/* ---- metrics.c ---- */
+
 void sse__http_metrics(sse_server *hub, sse__answer *answer);
 
 #endif

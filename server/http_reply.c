@@ -136,9 +136,7 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
     add(&h, "Retry-After", answer->retry_after);
     if (answer->status == 401)
         add(&h, "WWW-Authenticate", "Bearer");
-    if (answer->status == 401 || answer->status == 403 || answer->status == 413 ||
-        answer->status == 429)
-        atomic_fetch_add(&call->hub->counters.refused, 1);
+    sse__hub_count_answer(call->hub, answer->status);
     if (!user_sets(call->hub, "Cache-Control"))
         add(&h, "Cache-Control", "no-store");
     sse_str body = {answer->body.ptr, answer->body.len}; /* not sent to a HEAD */

@@ -1,19 +1,13 @@
 /* The hub: table of streams, publishing by name, limits, totals.
  *
  * Calls come from any thread. hub.mu guards the table and the counts; it is never held while a
- * stream works. The end of a hub is in stop.c, its options in options.c. */
+ * stream works. The end of a hub is in stop.c, its options in options.c, its totals in totals.c. */
 #include "hub.h"
 
 #include "clock.h"
 #include "loop.h"
 
 #include <stdlib.h>
-
-const char *sse_leave_reason_name(sse_leave_reason reason)
-{
-    static const char *const names[] = {"none", "gone", "slow", "removed", "drained", "error"};
-    return (unsigned)reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
-}
 
 /* ---- life ---- */
 
@@ -390,17 +384,6 @@ void sse__hub_stream_born(sse_server *hub, sse__stream *st)
     sse__mutex_unlock(&hub->mu);
 }
 
-static void add_counters(sse__stream_counters *sum, const sse__stream_counters *more)
-{
-    sum->bytes_in += more->bytes_in;
-    sum->bytes_out += more->bytes_out;
-    sum->delivered += more->delivered;
-    sum->dropped += more->dropped;
-    sum->slow_closed += more->slow_closed;
-    sum->gaps += more->gaps;
-    sum->replayed += more->replayed;
-}
-
 void sse__hub_stream_dead(sse_server *hub, sse__stream *st)
 {
     sse__mutex_lock(&hub->mu);
@@ -410,49 +393,8 @@ void sse__hub_stream_dead(sse_server *hub, sse__stream *st)
         hub->alive = st->next_alive;
     if (st->next_alive)
         st->next_alive->prev_alive = st->prev_alive;
-    add_counters(&hub->removed, &st->counters);
-    hub->removed_published += st->published;
+    sse__totals_add_locked(&hub->removed, st);
     sse__mutex_unlock(&hub->mu);
-}
-
-static void sum_streams_locked(sse_server *hub, sse_server_stats *out)
-{
-    sse__stream_counters sum = hub->removed;
-    out->published = hub->removed_published;
-    for (sse__stream *st = hub->alive; st; st = st->next_alive) {
-        sse__mutex_lock(&st->inbox_mu);
-        out->published += st->published;
-        sse__mutex_lock(&st->mu);
-        add_counters(&sum, &st->counters);
-        sse__mutex_unlock(&st->mu);
-        sse__mutex_unlock(&st->inbox_mu);
-    }
-    out->bytes_in = sum.bytes_in;
-    out->bytes_out = sum.bytes_out;
-    out->delivered = sum.delivered;
-    out->dropped = sum.dropped;
-    out->gaps = sum.gaps;
-    out->replayed = sum.replayed;
-}
-
-void sse_server_get_stats(sse_server *server, sse_server_stats *out)
-{
-    *out = (sse_server_stats){0};
-    sse__mutex_lock(&server->mu);
-    out->streams = server->streams.count;
-    out->subscribers = server->nsubs;
-    sum_streams_locked(server, out);
-    sse__mutex_unlock(&server->mu);
-    sse__hub_counters *counters = &server->counters;
-    out->subscribed = atomic_load(&counters->subscribed);
-    for (size_t i = 0; i < sizeof out->left / sizeof out->left[0]; i++)
-        out->left[i] = atomic_load(&counters->left[i]);
-    out->connections = atomic_load(&counters->connections);
-    out->accepted = atomic_load(&counters->accepted);
-    out->accept_errors = atomic_load(&counters->accept_errors);
-    out->refused = atomic_load(&counters->refused);
-    out->workers = sse__hub_workers(server);
-    out->draining = atomic_load(&server->closing);
 }
 
 sse_err sse_server_stream_stats(sse_server *server, const char *name, sse_stream_stats *out)

@@ -2,6 +2,7 @@
 #ifndef SSE__HUB_H
 #define SSE__HUB_H
 
+#include "latency.h"
 #include "logger.h"
 #include "stream.h"
 
@@ -15,6 +16,9 @@ typedef struct sse__ip {
     char address[];
 } sse__ip;
 
+/* Answers that are errors are counted by their status: these, and the others. */
+#define SSE__REFUSALS 9
+
 /* Counters of the whole server that no stream holds; they synchronise nothing. */
 typedef struct sse__hub_counters {
     _Atomic uint64_t subscribed;
@@ -22,8 +26,19 @@ typedef struct sse__hub_counters {
     _Atomic uint64_t connections;
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_errors;
-    _Atomic uint64_t refused;
+    _Atomic uint64_t refused[SSE__REFUSALS];
 } sse__hub_counters;
+
+/* What the streams have done, and hold, together. */
+typedef struct sse__totals {
+    sse__stream_counters counters;
+    uint64_t published;
+    uint64_t dropped[SSE_SLOW_BLOCK + 1]; /* by policy */
+    uint64_t queued;                      /* from here on: now */
+    uint64_t backlog;
+    uint64_t history;
+    uint64_t history_bytes;
+} sse__totals;
 
 struct sse_server {
     /* immutable */
@@ -57,9 +72,8 @@ struct sse_server {
     struct sse__loop **loops; /* those with a listener */
     size_t nloops;
     struct sse__listener *listeners;
-    sse__stream_counters removed; /* of streams that are gone */
-    uint64_t removed_published;
-    bool stopping; /* sse_server_stop() runs or has run */
+    sse__totals removed; /* of streams that are gone */
+    bool stopping;       /* sse_server_stop() runs or has run */
     bool stopped;
 };
 
@@ -96,6 +110,22 @@ uint64_t sse__hub_workers(sse_server *hub);
 /* Remove automatic streams that have been idle.
  * Thread:  the keeper's. */
 void sse__hub_reap(sse_server *hub, uint64_t now_ms);
+
+/* ---- totals.c ---- */
+
+/* The status of the i-th counter of refusals; 0: all others. */
+extern const unsigned sse__refusals[SSE__REFUSALS];
+/* Count an answer, if it is an error.
+ * Thread:  any. */
+void sse__hub_count_answer(sse_server *hub, unsigned status);
+/* Add what a stream has done. The caller holds hub.mu and either both mutexes of the stream or its last reference. */
+void sse__totals_add_locked(sse__totals *sum, const sse__stream *st);
+/* Of all streams that there are or were, and how long their events took.
+ * Thread:  any. */
+void sse__hub_totals(sse_server *hub, sse__totals *out);
+void sse__hub_latency(sse_server *hub, sse__latency_sum *out);
+
+/* ---- hub.c ---- */
 
 /* A stream's struct comes and goes; its counters stay in the totals. */
 void sse__hub_stream_born(sse_server *hub, sse__stream *st);

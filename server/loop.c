@@ -57,6 +57,8 @@ void sse__loop_free(sse__loop *loop)
     free(loop);
 }
 
+sse__latency *sse__loop_latency(sse__loop *loop) { return &loop->latency; }
+
 void sse__loop_signal(sse__loop *loop)
 {
     if (!atomic_exchange(&loop->sleeping, false))

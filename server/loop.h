@@ -6,6 +6,7 @@
 #ifndef SSE__LOOP_H
 #define SSE__LOOP_H
 
+#include "latency.h"
 #include "source.h"
 #include "sync.h"
 
@@ -83,6 +84,10 @@ void sse__loop_wake_group(struct sse__group *group);
  * Thread:  the connection's. */
 SSE_NODISCARD sse_err sse__loop_watch(sse__loop *loop, struct sse__sub *sub);
 void sse__loop_unwatch(sse__loop *loop, struct sse__sub *sub);
+
+/* Where its thread, or for the keeper those of the user's daemons, count how long events took.
+ * Thread:  any. */
+sse__latency *sse__loop_latency(sse__loop *loop);
 
 /* ---- accept.c: loop's thread only ---- */
 

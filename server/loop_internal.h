@@ -28,6 +28,8 @@ struct sse__loop {
     sse__source wake_source;
     sse__thread thread; /* valid if started */
 
+    sse__latency latency;
+
     atomic_bool sleeping; /* it waits in epoll_wait(): who has something for it writes to wake_fd */
 
     /* loop's thread only */

@@ -6,6 +6,7 @@
  * connection is suspended. */
 #include "clock.h"
 #include "hub.h"
+#include "loop.h"
 #include "mhd.h"
 #include "subscriber.h"
 
@@ -16,6 +17,8 @@ typedef struct output {
     char *buf;
     size_t max;
     size_t n;
+    uint64_t
+        oldest_ns; /* when the oldest of the new events in it was published; UINT64_MAX: there is none */
 } output;
 
 /* Copy as much of the current frame as fits. Returns false when some is left. */
@@ -85,6 +88,13 @@ static bool tell_missed_locked(sse__sub *sub)
     return set_current(sub, gap, sub->cursor);
 }
 
+/* The event at the cursor is about to be written: how old is the oldest of those that are no replay? */
+static void note_age(const sse__sub *sub, const sse__frame *frame, output *out)
+{
+    if (sub->cursor >= sub->live_from && frame->accepted_ns < out->oldest_ns)
+        out->oldest_ns = frame->accepted_ns;
+}
+
 /* Copy frames of the log that fit whole; one that does not, or needs an id of its own, becomes the current frame. Returns false
  * when there is no memory. */
 static bool copy_log_locked(sse__sub *sub, output *out)
@@ -95,6 +105,7 @@ static bool copy_log_locked(sse__sub *sub, output *out)
         sse__frame *frame = sse__history_frame(&st->log, sub->cursor);
         if (!frame)
             return true; /* lost: the next round tells */
+        note_age(sub, frame, out);
         sub->cursor++;
         st->counters.delivered++;
         if (together || frame->len > out->max - out->n)
@@ -254,7 +265,7 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
         sub->woken = false;
         sse__mutex_unlock(&sub->mu);
 
-        output out = {buf, max, 0};
+        output out = {buf, max, 0, UINT64_MAX};
         sse_leave_reason ending;
         ptrdiff_t n =
             sse__sub_together(sub) ? fill_together(sub, &out, &ending) : fill(sub, &out, &ending);
@@ -262,6 +273,8 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
             n = out.n > 0 ? (ptrdiff_t)out.n : read_idle(sub, buf, max, ending);
         if (n > 0)
             atomic_store(&sub->sent_ms, sse__now_ms());
+        if (out.oldest_ns != UINT64_MAX)
+            sse__latency_count(sse__loop_latency(sub->group->loop), sse__now_ns() - out.oldest_ns);
         if (n != 0)
             return n;
 

@@ -11,6 +11,7 @@
 #include "hub.h"
 #include "json.h"
 #include "loop.h"
+#include "msg.h"
 #include "subscriber.h"
 
 #include <inttypes.h>
@@ -135,13 +136,16 @@ static sse_err publish_locked(sse__stream *st, sse_msg **msgs, size_t n, bool bl
         err = sse__worker_start_locked(st);
     if (err != SSE_OK)
         return err;
-    for (size_t i = 0; i < n && err == SSE_OK; i++)
+    uint64_t now_ns = sse__now_ns();
+    for (size_t i = 0; i < n && err == SSE_OK; i++) {
+        sse__msg_set_time(msgs[i], now_ns);
         err = sse__ring_push(&st->inbox, sse_msg_ref(msgs[i])); /* cannot fail: reserved */
+    }
     *first_seq = st->next_seq;
     st->next_seq += n;
     st->published += n;
     st->inbox_bytes += bytes;
-    st->active_ms = sse__now_ms();
+    st->active_ms = now_ns / 1000000u;
     if (st->worker_waits)
         sse__cond_signal(&st->work);
     return err;
@@ -320,6 +324,7 @@ void sse__stream_get_stats(sse__stream *st, sse_stream_stats *out)
     sse__mutex_lock(&st->mu);
     sse__history_expire(&st->log, &st->config.limits, sse__now_ms());
     out->subscribers = st->nsubs;
+    out->backlog = st->log.visible - st->log.first;
     out->history = st->log.end - st->log.visible;
     out->history_bytes = st->log.visible_bytes;
     out->bytes_in = st->counters.bytes_in;

@@ -106,6 +106,7 @@ static sse_err join_locked(sse__sub *sub, struct sse__loop *loop)
     if (err != SSE_OK)
         return err;
     sub->group = group;
+    sub->live_from = st->next_seq;
     sub->next = group->subs;
     if (sub->next)
         sub->next->prev = sub;

@@ -70,6 +70,7 @@ typedef struct sse__sub {
 
     struct sse__sub *prev, *next; /* stream.mu: in its group */
     uint64_t cursor;              /* stream.mu: number of the next event */
+    uint64_t live_from; /* stream.mu: number of the first event that was published after it came */
     uint64_t
         lags_since_ms; /* stream.mu: in the worker's way, and never at the end of the log since; 0: no */
     uint64_t missed;        /* stream.mu: events lost, gap not yet told */

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "hub.h"
 #include "loop.h"
+#include "msg.h"
 #include "subscriber.h"
 
 #include <poll.h>
@@ -40,6 +41,8 @@ static sse__frame *encode(const sse__stream *st, const sse_msg *msg, uint64_t se
     if (err == SSE_OK && sse__frame_new(&event, id, &frame) != SSE_OK)
         frame = NULL;
     free(buffer);
+    if (frame)
+        frame->accepted_ns = sse__msg_time(msg);
     return frame;
 }
 

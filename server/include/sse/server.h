@@ -144,8 +144,12 @@ typedef struct sse_server_options {
     uint32_t
         drain_ms; /* sse_server_stop(): time to deliver what is queued; 0 = 5000; SSE_OFF = none */
     uint32_t auto_stream_idle_ms; /* an automatic stream idle for so long is removed; 0 = 60000 */
-    const char *const *headers;   /* extra response headers, "Name: value", at most 32; copied */
-    size_t header_count;          /* of headers */
+    uint32_t
+        metrics_streams; /* streams that /metrics has series of their own for, the first by name: each series costs the one
+                                 who stores them; 0 = none */
+    uint32_t reserved_u32;
+    const char *const *headers; /* extra response headers, "Name: value", at most 32; copied */
+    size_t header_count;        /* of headers */
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
     size_t cors_origin_count; /* of cors_origins */
@@ -263,10 +267,11 @@ SSE_API SSE_NODISCARD sse_err sse_server_try_publish(sse_server *server, const c
 
 /* What a stream has done and holds. */
 typedef struct sse_stream_stats {
-    uint64_t subscribers;   /* now */
-    uint64_t published;     /* events accepted */
-    uint64_t queued;        /* accepted, not yet in the log */
-    uint64_t history;       /* events that a new subscriber could be sent */
+    uint64_t subscribers; /* now */
+    uint64_t published;   /* events accepted */
+    uint64_t queued;      /* accepted, not yet in the log */
+    uint64_t backlog; /* older than the history: kept for subscribers that have not got them yet */
+    uint64_t history; /* events that a new subscriber could be sent */
     uint64_t history_bytes; /* of these, in wire format */
     uint64_t bytes_in;      /* wire bytes of the events, each counted once */
     uint64_t bytes_out;     /* of events and gaps, handed to connections */
