@@ -41,3 +41,20 @@ function(sse_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
     ENVIRONMENT "${SSE_TEST_ENVIRONMENT};${ARG_ENVIRONMENT}")
 endfunction()
+
+# sse_test_over_tls(NAME [FILTER pattern]): run a test of sse_test() once more, with TLS between it and the hubs that it starts
+# (tests/support/cert.h).
+function(sse_test_over_tls name)
+  cmake_parse_arguments(ARG "" "FILTER" "" ${ARGN})
+  set(filter "")
+  if(ARG_FILTER)
+    set(filter --filter ${ARG_FILTER})
+  endif()
+  add_test(NAME ${name}_over_tls
+    COMMAND ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs 2 ${filter})
+  get_test_property(${name} TIMEOUT timeout)
+  get_test_property(${name} LABELS labels)
+  get_test_property(${name} ENVIRONMENT environment)
+  set_tests_properties(${name}_over_tls PROPERTIES TIMEOUT ${timeout} LABELS "${labels};tls"
+    ENVIRONMENT "${environment};SSE_TEST_TLS=1")
+endfunction()

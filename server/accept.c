@@ -60,8 +60,21 @@ bool sse__pending_find_stream(const char *line, size_t n, sse_str *out)
     return false;
 }
 
+/* The first that is not full. */
+static uint32_t tls_shard(sse__loop *loop)
+{
+    for (uint32_t i = 0; i < SSE__SHARDS; i++)
+        if (!loop->tls_shards[i] || loop->tls_shards[i]->connections < SSE__TLS_FILL)
+            return i;
+    return loop->next_shard++;
+}
+
 static sse__loop *choose(sse__loop *loop, sse__pending *pending, const char *line, size_t n)
 {
+    if (pending->tls) {
+        struct sse_server *server = loop->hub;
+        return server->loops[atomic_fetch_add(&server->next_tls_loop, 1) % server->nloops];
+    }
     sse_str stream;
     if (!sse__pending_find_stream(line, n, &stream)) {
         pending->shard = loop->next_shard++;
@@ -75,7 +88,9 @@ static sse__loop *choose(sse__loop *loop, sse__pending *pending, const char *lin
 
 void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
 {
-    sse__shard *shard = sse__loop_shard(loop, pending->shard);
+    if (pending->tls)
+        pending->shard = tls_shard(loop);
+    sse__shard *shard = sse__loop_shard(loop, pending->shard, pending->tls);
     int fd = pending->fd;
     if (!shard) {
         sse__pending_drop(loop, pending);
@@ -89,6 +104,18 @@ void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
     sse__loop_activate(shard);
 }
 
+#define TLS_HANDSHAKE 22 /* the first byte that a client sends (RFC 8446, 5.1) */
+
+/* Somebody took https for http: tell. What was sent is read first, so that no reset overtakes the answer. */
+static void refuse_plain(int fd, char *line, size_t size)
+{
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+                                 "Content-Length: 34\r\nConnection: close\r\n\r\n"
+                                 "This port speaks HTTPS, not HTTP.\n";
+    (void)!recv(fd, line, size, MSG_DONTWAIT);
+    (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* Look at what has come. Returns false when nothing has, and the socket is still open. */
 static bool route(sse__loop *loop, sse__pending *pending, bool linked)
 {
@@ -98,7 +125,10 @@ static bool route(sse__loop *loop, sse__pending *pending, bool linked)
         return false;
     if (linked)
         unlink_pending(loop, pending);
-    if (n <= 0) {
+    bool plain = n > 0 && pending->tls && *line != TLS_HANDSHAKE;
+    if (plain)
+        refuse_plain(pending->fd, line, sizeof line);
+    if (n <= 0 || plain) {
         sse__pending_drop(loop, pending);
         return true;
     }
@@ -159,17 +189,19 @@ static void pause_accept(sse__loop *loop, sse__listener *listener, int error)
              strerror(error));
 }
 
-static void refuse(sse_server *hub, int fd)
+static void refuse(sse_server *hub, int fd, bool tls)
 {
     sse__hub_count_answer(hub, 503);
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
                                  "Content-Type: text/plain\r\nContent-Length: 22\r\n"
                                  "Connection: close\r\n\r\ntoo many connections.\n";
-    (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!tls)
+        (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
 }
 
-static void take(sse__loop *loop, int fd, const struct sockaddr_storage *address, socklen_t len)
+static void take(sse__loop *loop, const sse__listener *listener, int fd,
+                 const struct sockaddr_storage *address, socklen_t len)
 {
     sse_server *hub = loop->hub;
     atomic_fetch_add(&hub->counters.accepted, 1);
@@ -178,12 +210,13 @@ static void take(sse__loop *loop, int fd, const struct sockaddr_storage *address
     if (atomic_load(&hub->counters.connections) < limit)
         pending = calloc(1, sizeof *pending);
     if (!pending) {
-        refuse(hub, fd);
+        refuse(hub, fd, listener->tls);
         return;
     }
     atomic_fetch_add(&hub->counters.connections, 1);
     pending->source.kind = SSE__SOURCE_PENDING;
     pending->fd = fd;
+    pending->tls = listener->tls;
     pending->address_len = len;
     memcpy(&pending->address, address, sizeof *address);
     if (!route(loop, pending, false))
@@ -198,7 +231,7 @@ void sse__loop_accept(sse__loop *loop, sse__listener *listener)
         int fd =
             accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            take(loop, fd, &address, len);
+            take(loop, listener, fd, &address, len);
         } else if (errno == EAGAIN) {
             return;
         } else if (errno != EINTR && errno != ECONNABORTED) {

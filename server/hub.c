@@ -32,6 +32,7 @@ void sse__hub_unref(sse_server *hub)
     sse__cond_fini(&hub->no_workers);
     sse__mutex_fini(&hub->workers_mu);
     sse__mutex_fini(&hub->cors_mu);
+    sse__mutex_fini(&hub->identity_mu);
     sse__mutex_fini(&hub->mu);
     free(hub);
 }
@@ -53,6 +54,7 @@ sse_err sse_server_new(const sse_server_options *options, sse_server **out)
     sse__mutex_init(&hub->workers_mu, SSE__RANK_LEAF);
     sse__cond_init(&hub->no_workers);
     sse__mutex_init(&hub->cors_mu, SSE__RANK_LEAF);
+    sse__mutex_init(&hub->identity_mu, SSE__RANK_LEAF);
     sse_err err = sse__options_init(hub, options);
     if (err == SSE_OK)
         err = sse__loop_new(hub, &hub->keeper);

@@ -46,6 +46,7 @@ struct sse_server {
     sse__stream_config stream_config;
     sse__frame *retry; /* first frame of every subscriber, or NULL */
     char **headers;
+    char *tls_cert_file, *tls_key_file; /* or NULL */
     struct sse__loop *keeper; /* housekeeping, and subscribers in the user's own daemons */
 
     /* atomic */
@@ -55,6 +56,10 @@ struct sse_server {
     _Atomic uint64_t epoch;
     _Atomic uint64_t nsubs_at_close; /* how far the reconnections are spread */
     sse__hub_counters counters;
+    atomic_uint next_tls_loop; /* TLS connections go to the loops in turn */
+
+    sse__mutex identity_mu;         /* rank LEAF; guards `identity` */
+    struct sse__identity *identity; /* for new TLS connections; or NULL */
 
     sse__mutex workers_mu; /* rank LEAF; guards `workers` */
     sse__cond no_workers;  /* sse_server_stop() waits: the last worker went */
@@ -137,5 +142,9 @@ void sse__hub_stream_dead(sse_server *hub, sse__stream *st);
  */
 SSE_NODISCARD sse_err sse__options_init(sse_server *hub, const sse_server_options *options);
 void sse__options_fini(sse_server *hub);
+
+/* The certificate for a new connection, with a reference; NULL when there is none.
+ * Thread:  any. */
+struct sse__identity *sse__hub_identity(sse_server *hub);
 
 #endif

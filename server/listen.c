@@ -218,7 +218,7 @@ static sse_err enter_locked(sse_server *hub, sse__listener *listener)
     return err;
 }
 
-static sse_err add_listener(sse_server *hub, int fd, const char *path)
+static sse_err add_listener(sse_server *hub, int fd, const char *path, bool tls)
 {
     sse__listener *listener = calloc(1, sizeof *listener);
     if (!listener || (path && !(listener->path = strdup(path)))) {
@@ -227,6 +227,7 @@ static sse_err add_listener(sse_server *hub, int fd, const char *path)
     }
     listener->source.kind = SSE__SOURCE_LISTENER;
     listener->fd = fd;
+    listener->tls = tls;
     sse__mutex_lock(&hub->mu);
     sse_err err = enter_locked(hub, listener);
     bool entered = hub->listeners == listener;
@@ -238,9 +239,25 @@ static sse_err add_listener(sse_server *hub, int fd, const char *path)
     return err;
 }
 
+/* What stands before the address, if anything, and whether it is to be TLS. */
+static const char *skip_scheme(const sse_server *hub, const char *address, bool *tls)
+{
+    if (strncmp(address, "https://", 8) == 0) {
+        *tls = true;
+        return address + 8;
+    }
+    bool plain = strncmp(address, "http://", 7) == 0;
+    *tls = !plain && strncmp(address, "unix:", 5) != 0 && hub->options.tls_cert_file;
+    return plain ? address + 7 : address;
+}
+
 sse_err sse_server_listen(sse_server *server, const char *address, char *bound, size_t bound_size)
 {
     if (!address)
+        return SSE_EINVAL;
+    bool tls;
+    address = skip_scheme(server, address, &tls);
+    if (tls && !server->options.tls_cert_file)
         return SSE_EINVAL;
     bool is_unix = strncmp(address, "unix:", 5) == 0;
     const char *path = is_unix ? address + 5 : NULL;
@@ -249,7 +266,7 @@ sse_err sse_server_listen(sse_server *server, const char *address, char *bound, 
     if (err != SSE_OK)
         return err;
     describe(fd, path, bound, bound_size);
-    err = add_listener(server, fd, path);
+    err = add_listener(server, fd, path, tls);
     if (err != SSE_OK) {
         close_quietly(fd);
         if (path)
@@ -283,5 +300,7 @@ sse_err sse_server_listen_socket(sse_server *server, int fd, char *bound, size_t
     if (!is_unix)
         sse__peer_keepalive(fd);
     describe(fd, is_unix ? address.sun_path : NULL, bound, bound_size);
-    return add_listener(server, fd, NULL); /* its file, if any, is not ours to remove */
+    return add_listener(
+        server, fd, NULL,
+        !is_unix && server->options.tls_cert_file); /* its file, if any, is not ours to remove */
 }

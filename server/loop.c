@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "mhd.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -158,17 +159,18 @@ void sse__loop_hand_over(sse__loop *to, sse__pending *pending)
 
 /* ---- shards ---- */
 
-sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number)
+sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number, bool tls)
 {
-    sse__shard *shard = loop->shards[number % SSE__SHARDS];
-    if (shard)
-        return shard;
-    shard = calloc(1, sizeof *shard);
+    sse__shard **place = &(tls ? loop->tls_shards : loop->shards)[number % SSE__SHARDS];
+    if (*place)
+        return *place;
+    sse__shard *shard = calloc(1, sizeof *shard);
     if (!shard)
         return NULL;
     shard->source.kind = SSE__SOURCE_SHARD;
     shard->hub = loop->hub;
     shard->loop = loop;
+    shard->tls = tls;
     shard->daemon = sse__mhd_start(shard, loop->hub);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &shard->source};
     if (!shard->daemon ||
@@ -178,7 +180,7 @@ sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number)
         free(shard);
         return NULL;
     }
-    loop->shards[number % SSE__SHARDS] = shard;
+    *place = shard;
     return shard;
 }
 
@@ -199,7 +201,7 @@ static void run_shards(sse__loop *loop)
     for (sse__shard *next; shard; shard = next) {
         next = shard->next_active;
         shard->active = false;
-        if (sse__mhd_run(shard->daemon))
+        if (sse__mhd_run(shard))
             sse__loop_activate(shard);
     }
 }
@@ -370,6 +372,7 @@ void sse__conn_expect(sse__conn *conn)
 void sse__conn_free(sse__conn *conn)
 {
     sse__conn_relax(conn);
+    sse__identity_unref(conn->identity);
     free(conn);
 }
 
@@ -457,6 +460,17 @@ static void wait_for_events(sse__loop *loop)
         handle_event(loop, &events[i]);
 }
 
+static void stop_shards(sse__shard *shards[SSE__SHARDS])
+{
+    for (size_t i = 0; i < SSE__SHARDS; i++) {
+        if (!shards[i])
+            continue;
+        sse__mhd_stop(shards[i]->daemon);
+        free(shards[i]);
+        shards[i] = NULL;
+    }
+}
+
 /* Everything that waits for this loop goes: nothing may be posted from now on. */
 static void wind_up(sse__loop *loop)
 {
@@ -474,13 +488,8 @@ static void wind_up(sse__loop *loop)
         sse__stream_unref(group->stream);
     }
     loop->ending = NULL;
-    for (size_t i = 0; i < SSE__SHARDS; i++) {
-        if (!loop->shards[i])
-            continue;
-        sse__mhd_stop(loop->shards[i]->daemon);
-        free(loop->shards[i]);
-        loop->shards[i] = NULL;
-    }
+    stop_shards(loop->shards);
+    stop_shards(loop->tls_shards);
 }
 
 static void *loop_main(void *arg)

@@ -23,13 +23,20 @@ struct sse__loop;
  * list. */
 #define SSE__SHARDS 128
 
+/* Under TLS nobody can see the stream before the connection has its shard: they are filled one after the other, each up to this
+ * many connections, so that a stream's few subscribers touch few shards and no shard's list gets long; then in turn. */
+#define SSE__TLS_FILL 256
+
 typedef struct sse__shard {
     sse__source source;
     struct sse_server *hub;
     struct sse__loop *loop;
     struct MHD_Daemon *daemon;
     struct sse__shard *next_active;
+    uint32_t connections; /* TLS only */
+    uint32_t idle_turns;  /* TLS only: see sse__mhd_run() */
     bool active;
+    bool tls;
 } sse__shard;
 
 /* A listening socket, in the epoll sets of all loops that have shards. */
@@ -38,6 +45,7 @@ typedef struct sse__listener {
     int fd;
     struct sse__listener *next; /* hub.mu */
     char *path;                 /* of a unix socket, to be removed; or NULL */
+    bool tls;
 } sse__listener;
 
 /* An accepted socket on its way to a shard. Owned by one loop at a time. */
@@ -49,12 +57,14 @@ typedef struct sse__pending {
     struct sockaddr_storage address;
     uint64_t deadline_ms;
     struct sse__pending *prev, *next;
+    bool tls;
 } sse__pending;
 
 /* A connection of a shard, by its socket context: ends it when the client takes too long. Loop's
  * thread only. */
 typedef struct sse__conn {
     struct sse__shard *shard;
+    struct sse__identity *identity; /* of a TLS connection, one reference; or NULL */
     int fd;
     bool waiting; /* in the loop's list */
     uint64_t deadline_ms;

@@ -34,6 +34,7 @@ struct sse__loop {
 
     /* loop's thread only */
     sse__shard *shards[SSE__SHARDS];
+    sse__shard *tls_shards[SSE__SHARDS];
     sse__shard *active;
     size_t nsubs;        /* that its shards serve */
     uint32_t next_shard; /* for connections whose stream is not known */
@@ -53,7 +54,7 @@ struct sse__loop {
 };
 
 /* Start the daemon of a shard if need be. NULL: no memory or descriptors. Loop's thread. */
-sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number);
+sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number, bool tls);
 void sse__loop_activate(sse__shard *shard);
 /* Give a pending socket to another loop.
  * Thread:  any. */

@@ -8,9 +8,11 @@
 #include "http.h"
 #include "hub.h"
 #include "subscriber.h"
+#include "tls.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -22,15 +24,36 @@ _Static_assert(SSE__READ_END == MHD_CONTENT_READER_END_OF_STREAM, "values differ
 
 /* ---- daemons ---- */
 
+/* Callbacks of this thread that libmicrohttpd has called. */
+static _Thread_local uint64_t calls;
+
+/* Give a TLS session its certificate. Without one, or without memory, the handshake fails. */
+static void prepare_tls(sse__shard *shard, struct MHD_Connection *connection, sse__conn *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    int on = 1; /* else the answer waits until the client has acknowledged the session tickets */
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    conn->identity = sse__hub_identity(shard->hub);
+    if (!info || !conn->identity || !sse__tls_prepare(info->tls_session, conn->identity))
+        shutdown(conn->fd, SHUT_RDWR);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     sse__shard *shard = cls;
+    calls++;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         atomic_fetch_add(&shard->hub->counters.connections, 1);
-        *context = sse__conn_new(shard, sse__mhd_fd(connection));
+        shard->connections++;
+        sse__conn *conn = sse__conn_new(shard, sse__mhd_fd(connection));
+        if (conn && shard->tls)
+            prepare_tls(shard, connection, conn);
+        *context = conn;
         return;
     }
+    shard->connections--;
     if (*context)
         sse__conn_free(*context);
     *context = NULL;
@@ -49,6 +72,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                                   size_t *upload_size, void **context)
 {
     (void)version;
+    calls++;
     sse__shard *shard = cls;
     sse__conn *conn = conn_of(connection);
     if (!conn)
@@ -80,12 +104,20 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub)
 {
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, shard, MHD_OPTION_NOTIFY_CONNECTION,
-                            on_connection, shard, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX,
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)hub->options.connection_memory,
-                            MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)1024, MHD_OPTION_END);
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)sse__tls_priorities},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, sse__tls_no_certificate()},
+        {MHD_OPTION_END, 0, NULL}};
+    if (shard->tls)
+        flags |= MHD_USE_TLS;
+    else
+        tls[0].option = MHD_OPTION_END;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, shard, MHD_OPTION_NOTIFY_CONNECTION, on_connection, shard,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)INT32_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)hub->options.connection_memory, MHD_OPTION_CONNECTION_MEMORY_INCREMENT,
+        (size_t)1024, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 }
 
 void sse__mhd_stop(struct MHD_Daemon *daemon) { MHD_stop_daemon(daemon); }
@@ -95,13 +127,30 @@ int sse__mhd_epoll_fd(struct MHD_Daemon *daemon)
     return MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
 }
 
+/* In the middle of a handshake the library (0.9.75, epoll) takes a connection for ready whose peer has sent nothing: a loop that
+ * believed it would spin until the peer goes on. What moves no byte and calls no callback waits for its socket, but a whole record
+ * (16 KiB) may be taken from the session's buffer in steps of the pool's increment first, without either. */
+#define IDLE_TURNS 16
+
+static bool makes_progress(sse__shard *shard, uint64_t before)
+{
+    if (calls + sse__tls_moved() != before)
+        shard->idle_turns = 0;
+    else if (shard->idle_turns < IDLE_TURNS)
+        shard->idle_turns++;
+    return shard->idle_turns < IDLE_TURNS;
+}
+
 /* One run calls the callbacks, the next one sends. */
-bool sse__mhd_run(struct MHD_Daemon *daemon)
+bool sse__mhd_run(sse__shard *shard)
 {
     unsigned MHD_LONG_LONG timeout_ms;
-    MHD_run(daemon);
-    MHD_run(daemon);
-    return MHD_get_timeout(daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
+    uint64_t before = calls + sse__tls_moved();
+    MHD_run(shard->daemon);
+    MHD_run(shard->daemon);
+    if (MHD_get_timeout(shard->daemon, &timeout_ms) != MHD_YES || timeout_ms != 0)
+        return false;
+    return !shard->tls || makes_progress(shard, before);
 }
 
 bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *address, socklen_t len)
@@ -228,6 +277,7 @@ bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str 
 static ssize_t read_sub(void *cls, uint64_t pos, char *buf, size_t max)
 {
     (void)pos;
+    calls++;
     ptrdiff_t n = cls ? sse__sub_read(cls, buf, max) : SSE__READ_END;
     return n == SSE__READ_ERROR ? MHD_CONTENT_READER_END_OF_STREAM : n;
 }

@@ -17,7 +17,7 @@ struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub);
 void sse__mhd_stop(struct MHD_Daemon *daemon);
 int sse__mhd_epoll_fd(struct MHD_Daemon *daemon);
 /* Do what can be done now. Returns true when there is more to do at once. */
-bool sse__mhd_run(struct MHD_Daemon *daemon);
+bool sse__mhd_run(sse__shard *shard);
 /* Give it a socket, which it closes in any case. Returns false when it does not take it. */
 bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *address, socklen_t len);
 

@@ -1,6 +1,7 @@
 /* Options of a server: defaults, checks, copies of what the user only lends. No threads. */
 #include "header.h"
 #include "hub.h"
+#include "tls.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -67,6 +68,8 @@ static sse_err check(const sse_server_options *options)
         return SSE_EINVAL;
     if (options->connection_memory != 0 && options->connection_memory < 2048)
         return SSE_EINVAL; /* a request's headers would not fit */
+    if (!options->tls_cert_file != !options->tls_key_file)
+        return SSE_EINVAL;
     if (options->header_count > SSE__HEADERS_MAX)
         return SSE_EINVAL;
     for (size_t i = 0; i < options->header_count; i++)
@@ -98,6 +101,49 @@ static void fill_defaults(sse_server_options *options)
         options->threads = 1024;
 }
 
+/* ---- certificate ---- */
+
+static sse_err init_tls(sse_server *hub, const sse_server_options *options)
+{
+    if (!options->tls_cert_file)
+        return SSE_OK;
+    hub->tls_cert_file = strdup(options->tls_cert_file);
+    hub->tls_key_file = strdup(options->tls_key_file);
+    if (!hub->tls_cert_file || !hub->tls_key_file)
+        return SSE_ENOMEM;
+    hub->options.tls_cert_file = hub->tls_cert_file;
+    hub->options.tls_key_file = hub->tls_key_file;
+    return sse__identity_load(hub->tls_cert_file, hub->tls_key_file, &hub->options.logger,
+                              &hub->identity);
+}
+
+sse_err sse_server_tls_reload(sse_server *server)
+{
+    if (!server->tls_cert_file)
+        return SSE_EINVAL;
+    sse__identity *fresh;
+    sse_err err = sse__identity_load(server->tls_cert_file, server->tls_key_file,
+                                     &server->options.logger, &fresh);
+    if (err != SSE_OK)
+        return err;
+    sse__mutex_lock(&server->identity_mu);
+    sse__identity *old = server->identity;
+    server->identity = fresh;
+    sse__mutex_unlock(&server->identity_mu);
+    sse__identity_unref(old);
+    return SSE_OK;
+}
+
+sse__identity *sse__hub_identity(sse_server *hub)
+{
+    sse__mutex_lock(&hub->identity_mu);
+    sse__identity *identity = hub->identity ? sse__identity_ref(hub->identity) : NULL;
+    sse__mutex_unlock(&hub->identity_mu);
+    return identity;
+}
+
+/* ---- all ---- */
+
 sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
 {
     sse_err err = check(options);
@@ -113,6 +159,9 @@ sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
     hub->options.headers = (const char *const *)hub->headers;
     hub->options.cors_origins = NULL; /* they change: hub->cors_origins */
     hub->options.cors_origin_count = 0;
+    err = init_tls(hub, options);
+    if (err != SSE_OK)
+        return err;
     if (options->retry_ms == 0)
         return SSE_OK;
     sse_event retry = {.retry_ms = options->retry_ms, .has_retry = true};
@@ -123,6 +172,9 @@ void sse__options_fini(sse_server *hub)
 {
     free_strings(hub->headers);
     free_strings(hub->cors_origins);
+    free(hub->tls_cert_file);
+    free(hub->tls_key_file);
+    sse__identity_unref(hub->identity);
     sse__frame_unref(hub->retry);
 }
 

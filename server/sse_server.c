@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sse/server.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +24,9 @@ typedef struct program {
     config config; /* as it was at the start */
     access_gate gate;
     sse_server *server;
+    atomic_bool
+        starting; /* the library's last error is kept, for the one line of a refused start */
+    char error[512];
     int nsockets; /* that a service manager passed on */
     int argc;
     char **argv;
@@ -30,9 +34,17 @@ typedef struct program {
 
 /* ---- addresses ---- */
 
+/* Without what may stand before it. */
+static const char *skip_scheme(const char *address)
+{
+    const char *end = strncmp(address, "http", 4) == 0 ? strstr(address, "://") : NULL;
+    return end ? end + 3 : address;
+}
+
 static bool is_loopback(const char *address)
 {
     char host[256];
+    address = skip_scheme(address);
     const char *colon = strrchr(address, ':');
     if (strncmp(address, "unix:", 5) == 0)
         return true;
@@ -63,11 +75,25 @@ static enum tool_exit check_address(const config *c, const access_rules *rules, 
                          address);
 }
 
+/* A certificate wants its key, HTTPS a certificate. */
+static enum tool_exit check_tls(const config *c)
+{
+    const char *cert = c->options.tls_cert_file, *key = c->options.tls_key_file;
+    if (!cert != !key)
+        return config_refuse(c, cert ? "tls-cert" : "tls-key", "it goes together with '--%s'",
+                             cert ? "tls-key" : "tls-cert");
+    for (size_t i = 0; i < c->listen.n && !cert; i++)
+        if (strncmp(c->listen.items[i], "https://", 8) == 0)
+            return config_refuse(c, "listen", "%s: HTTPS needs --tls-cert and --tls-key",
+                                 c->listen.items[i]);
+    return TOOL_GO_ON;
+}
+
 /* May these options and rules serve where the program listens? */
 static enum tool_exit check_addresses(const program *p, const config *c, const access_rules *rules)
 {
     const tool_list *listen = &p->config.listen;
-    enum tool_exit result = TOOL_GO_ON;
+    enum tool_exit result = check_tls(c);
     for (size_t i = 0; i < listen->n && p->nsockets == 0 && result == TOOL_GO_ON; i++)
         result = check_address(c, rules, listen->items[i]);
     for (int i = 0; i < p->nsockets && result == TOOL_GO_ON; i++) {
@@ -83,8 +109,11 @@ static enum tool_exit check_addresses(const program *p, const config *c, const a
 
 static void write_log(void *user, sse_log_level level, const char *line)
 {
-    (void)user;
-    log_line(level, NULL, 0, "%s", line);
+    program *p = user;
+    if (p->starting && level == SSE_LOG_ERROR) /* of the one thread that there is yet */
+        snprintf(p->error, sizeof p->error, "%s", line);
+    else
+        log_line(level, NULL, 0, "%s", line);
 }
 
 static void log_subscriber(const sse_subscriber_info *info, const char *what, const char *reason)
@@ -130,9 +159,11 @@ static enum tool_exit create_streams(const program *p)
     return TOOL_GO_ON;
 }
 
-static void say_listening(const char *bound)
+/* `plain`: although there may be a certificate. */
+static void say_listening(const program *p, const char *bound, bool plain)
 {
-    printf("listening on %s%s\n", strncmp(bound, "unix:", 5) == 0 ? "" : "http://", bound);
+    const char *scheme = p->config.options.tls_cert_file && !plain ? "https://" : "http://";
+    printf("listening on %s%s\n", strncmp(bound, "unix:", 5) == 0 ? "" : scheme, bound);
 }
 
 static enum tool_exit listen_at(const program *p, const char *address)
@@ -141,13 +172,14 @@ static enum tool_exit listen_at(const program *p, const char *address)
     errno = 0;
     sse_err err = sse_server_listen(p->server, address, bound, sizeof bound);
     if (err == SSE_EINVAL)
-        return config_refuse(&p->config, "listen", "%s is not ADDR:PORT or unix:PATH", address);
+        return config_refuse(&p->config, "listen", "%s is not [http[s]://]ADDR:PORT or unix:PATH",
+                             address);
     if (err != SSE_OK) {
         log_error("--listen %s: %s%s%s", address, sse_strerror(err), errno ? ": " : "",
                   errno ? strerror(errno) : "");
         return TOOL_UNAVAILABLE;
     }
-    say_listening(bound);
+    say_listening(p, bound, strncmp(address, "http://", 7) == 0);
     return TOOL_GO_ON;
 }
 
@@ -165,7 +197,7 @@ static enum tool_exit listen_at_sockets(const program *p)
                       err == SSE_EINVAL ? "not a listening stream socket" : sse_strerror(err));
             return TOOL_UNAVAILABLE;
         }
-        say_listening(bound);
+        say_listening(p, bound, false);
     }
     return TOOL_GO_ON;
 }
@@ -200,10 +232,14 @@ static enum tool_exit create_server(program *p)
     o->callbacks = (sse_server_callbacks){authorize, on_subscribe, on_unsubscribe};
     o->user = p;
     /* log_line() knows the level, which may change. */
-    o->logger = (sse_logger){.fn = write_log, .level = SSE_LOG_DEBUG};
+    o->logger = (sse_logger){.fn = write_log, .user = p, .level = SSE_LOG_DEBUG};
+    p->starting = true;
     sse_err err = sse_server_new(o, &p->server);
+    p->starting = false;
     if (err == SSE_OK)
         return create_streams(p);
+    if (err == SSE_ECERT)
+        return config_refuse(&p->config, "tls-cert", "%s", p->error);
     if (err == SSE_EINVAL)
         return tool_misuse(&p->config.tool, "--header makes no sense: one that the server sets by "
                                             "itself, one without a value, or more than 32");
@@ -212,6 +248,13 @@ static enum tool_exit create_server(program *p)
 }
 
 /* ---- while it runs ---- */
+
+static enum tool_exit read_certificate(program *p, const config *now)
+{
+    if (!p->config.options.tls_cert_file || sse_server_tls_reload(p->server) == SSE_OK)
+        return TOOL_GO_ON;
+    return config_refuse(now, "tls-cert", "the certificate or its key cannot be used");
+}
 
 static enum tool_exit change_origins(program *p, const config *now)
 {
@@ -230,6 +273,8 @@ static void reload(program *p)
         result = access_rules_load(&now, &rules);
     if (result == TOOL_GO_ON)
         result = check_addresses(p, &now, rules);
+    if (result == TOOL_GO_ON)
+        result = read_certificate(p, &now);
     if (result == TOOL_GO_ON)
         result = change_origins(p, &now);
     if (result == TOOL_GO_ON) {

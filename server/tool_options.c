@@ -141,7 +141,8 @@ static const char about[] =
     "Times are in seconds and may have a fraction. Publish with POST /events?stream=NAME,\n"
     "subscribe with GET /events?stream=NAME. Other routes: /streams, /metrics, /healthz.\n"
     "SIGTERM and SIGINT drain and end it; a second one ends it at once. SIGHUP reads the\n"
-    "configuration and the files that it names again.\n"
+    "configuration and the files that it names again, the certificate included; open\n"
+    "connections live on.\n"
     "Exit: 0 ended by a signal, 64 wrong options, 69 it cannot listen.\n";
 
 void config_fill_table(config *c)
@@ -150,8 +151,9 @@ void config_fill_table(config *c)
     sse_stream_options *s = &o->stream;
     const tool_option options[] = {
         {"listen", "ADDR:PORT",
-         "where; port 0 picks a free one; or unix:PATH; repeatable (127.0.0.1:8080)", set_listen,
-         &c->listen},
+         "where; port 0 picks a free one; or unix:PATH; http://ADDR:PORT stays plain where others "
+         "speak TLS; repeatable (127.0.0.1:8080)",
+         set_listen, &c->listen},
         {"stream", "NAME", "create a stream at the start; repeatable", set_stream, &c->streams},
         {"auto-stream", NULL, "create a stream on its first use, remove it when idle",
          tool_set_flag, &o->auto_stream},
@@ -202,6 +204,9 @@ void config_fill_table(config *c)
         {"metrics-streams", "N",
          "/metrics has series of their own for so many streams, the first by name (0)",
          tool_set_u32, &o->metrics_streams},
+        {"tls-cert", "FILE", "serve HTTPS: the certificate with its chain, PEM", tool_set_string,
+         &o->tls_cert_file},
+        {"tls-key", "FILE", "the certificate's key, PEM", tool_set_string, &o->tls_key_file},
         {"log-level", "error|warn|info|debug", "(info)", set_log_level, &o->logger.level},
         {"log-format", "text|json", "(text)", set_log_format, &c->log_format},
         {"config", "FILE", "more options, a line each: name = value; the command line counts",

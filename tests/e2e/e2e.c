@@ -2,6 +2,7 @@
  * tests start programs on their main thread. */
 #include "e2e.h"
 
+#include "../support/cert.h"
 #include "json.h"
 
 #include <arpa/inet.h>
@@ -35,7 +36,7 @@ hub hub_start(const char *const args[])
     hub h;
     h.process = proc_start_server(args, &h.port);
     cr_assert_not_null(h.process, "sse-server does not start");
-    snprintf(h.url, sizeof h.url, "http://127.0.0.1:%u", h.port);
+    snprintf(h.url, sizeof h.url, "http%s://127.0.0.1:%u", cert_tls() ? "s" : "", h.port);
     return h;
 }
 
@@ -273,6 +274,11 @@ static void fill_argv(const char *argv[64], const char *name, const char *const 
 {
     size_t n = 0;
     argv[n++] = proc_bin(name);
+    if (cert_tls() && strcmp(name, "sse-server") != 0) {
+        (void)cert_default();
+        argv[n++] = "--cacert";
+        argv[n++] = cert_path("ca", "crt");
+    }
     for (; args && *args; args++) {
         cr_assert_lt(n, 63u);
         argv[n++] = *args;

@@ -1,6 +1,8 @@
 /* See fixture.h. No state but the text of bulk(). */
 #include "fixture.h"
 
+#include "cert.h"
+
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +23,13 @@ sse_server *serve(const sse_server_options *options, uint16_t *port)
     sse_server_options own = fixture_options();
     sse_server *server;
     char bound[64];
-    cr_assert_eq(sse_server_new(options ? options : &own, &server), SSE_OK);
+    if (options)
+        own = *options;
+    if (cert_tls() && !own.tls_cert_file) {
+        own.tls_cert_file = cert_path(cert_default(), "crt");
+        own.tls_key_file = cert_path(cert_default(), "key");
+    }
+    cr_assert_eq(sse_server_new(&own, &server), SSE_OK);
     cr_assert_eq(sse_server_listen(server, "127.0.0.1:0", bound, sizeof bound), SSE_OK);
     cr_assert_eq(strncmp(bound, "127.0.0.1:", 10), 0, "%s", bound);
     *port = (uint16_t)atoi(bound + 10);

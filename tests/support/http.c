@@ -4,6 +4,7 @@
  * Sockets are non-blocking, so that each call can keep its deadline. Sending uses MSG_NOSIGNAL. */
 #include "http_internal.h"
 
+#include "cert.h"
 #include "wait.h"
 
 #include <arpa/inet.h>
@@ -49,6 +50,8 @@ void http_buffer_add(http_buffer *b, const void *bytes, size_t n)
 
 /* ---- connections ---- */
 
+enum { HANDSHAKE_MS = 60000 };
+
 http_conn *http_wrap(int fd)
 {
     http_conn *c = calloc(1, sizeof *c);
@@ -73,7 +76,12 @@ http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf)
         errno = error;
         return NULL;
     }
-    return http_wrap(fd);
+    http_conn *c = http_wrap(fd);
+    if (!cert_tls() || http_tls_start(c, HANDSHAKE_MS))
+        return c;
+    http_close(c);
+    errno = EPROTO;
+    return NULL;
 }
 
 http_conn *http_connect(uint16_t port) { return http_connect_rcvbuf(port, 0); }
@@ -82,6 +90,8 @@ void http_close(http_conn *c)
 {
     if (!c)
         return;
+    if (c->tls)
+        http_tls_end(c);
     close(c->fd);
     http_block_fini(&c->block);
     free(c->raw.bytes);
@@ -105,7 +115,7 @@ bool http_send(http_conn *c, const void *bytes, size_t n, int timeout_ms)
     int64_t deadline = wait_now_ms() + timeout_ms;
     const char *at = bytes;
     while (n > 0) {
-        ssize_t sent = send(c->fd, at, n, MSG_NOSIGNAL);
+        ssize_t sent = c->tls ? http_tls_send(c, at, n) : send(c->fd, at, n, MSG_NOSIGNAL);
         if (sent >= 0) {
             at += sent;
             n -= (size_t)sent;
@@ -148,7 +158,7 @@ http_result http_fill(http_conn *c, int64_t deadline_ms)
 {
     for (;;) {
         char *room = http_buffer_room(&c->raw, 16384);
-        ssize_t n = recv(c->fd, room, 16384, 0);
+        ssize_t n = c->tls ? http_tls_recv(c, room, 16384) : recv(c->fd, room, 16384, 0);
         if (n > 0) {
             c->raw.len += (size_t)n;
             c->raw.bytes[c->raw.len] = '\0';

@@ -10,7 +10,7 @@
 
 typedef struct http_conn http_conn;
 
-/* Connect. rcvbuf > 0 sets SO_RCVBUF before connecting, so that a peer that is not read from fills
+/* Connect; over TLS if cert_tls() (cert.h). rcvbuf > 0 sets SO_RCVBUF before connecting, so that a peer that is not read from fills
  * up soon. Returns NULL with errno set. */
 http_conn *http_connect(uint16_t port);
 http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf);

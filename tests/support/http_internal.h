@@ -4,6 +4,8 @@
 
 #include "http.h"
 
+#include <sys/types.h>
+
 typedef struct http_buffer {
     char *bytes; /* NUL-terminated */
     size_t at;   /* where the unread part begins */
@@ -35,7 +37,17 @@ struct http_conn {
     bool broken;
     bool block_began;
     bool reserved[3];
+    void *tls; /* gnutls_session_t, or NULL */
 };
+
+/* ---- http_tls.c ---- */
+
+/* Shake hands. Returns false when that fails. */
+bool http_tls_start(http_conn *c, int timeout_ms);
+void http_tls_end(http_conn *c);
+/* Like send() and recv() on a non-blocking socket. */
+ssize_t http_tls_send(http_conn *c, const void *bytes, size_t n);
+ssize_t http_tls_recv(http_conn *c, void *bytes, size_t n);
 
 /* Read once more from the socket into raw. HTTP_END: the peer closed. */
 http_result http_fill(http_conn *c, int64_t deadline_ms);

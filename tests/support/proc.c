@@ -5,6 +5,7 @@
  * a pidfd, so that one poll() covers output and end. */
 #include "proc.h"
 
+#include "cert.h"
 #include "wait.h"
 
 #include <errno.h>
@@ -466,11 +467,17 @@ static bool read_address(proc *p, uint16_t *port)
 
 proc *proc_start_server(const char *const args[], uint16_t *port)
 {
-    const char *argv[MAX_ARGS + 4] = {proc_bin("sse-server")};
+    const char *argv[MAX_ARGS + 8] = {proc_bin("sse-server")};
     size_t n = 1;
     if (!has_listen(args)) {
         argv[n++] = "--listen";
         argv[n++] = "127.0.0.1:0";
+    }
+    if (cert_tls()) {
+        argv[n++] = "--tls-cert";
+        argv[n++] = cert_path(cert_default(), "crt");
+        argv[n++] = "--tls-key";
+        argv[n++] = cert_path(cert_default(), "key");
     }
     for (; args && *args; args++) {
         if (n > MAX_ARGS)

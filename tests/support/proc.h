@@ -65,7 +65,7 @@ const char *proc_bin(const char *name);
 
 /* Start sse-server with `--listen 127.0.0.1:0` and these further arguments (up to NULL; itself
  * NULL: none) and wait until it says that it listens. A --listen among the arguments replaces the
- * first. Returns NULL when that does not happen, after copying its stderr to the test's. *port is 0
+ * first. Over TLS if cert_tls() (cert.h). Returns NULL when that does not happen, after copying its stderr to the test's. *port is 0
  * for a unix: address. */
 proc *proc_start_server(const char *const args[], uint16_t *port);
 

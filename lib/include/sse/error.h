@@ -35,7 +35,8 @@ extern "C" {
     X(EREJECTED, "response refused by the validator")                                              \
     X(EBASE64, "data is not base64")                                                               \
     X(ESTOPPED, "the server said stop (204)")                                                      \
-    X(EGAVEUP, "gave up after the last attempt")
+    X(EGAVEUP, "gave up after the last attempt")                                                   \
+    X(ECERT, "certificate or key cannot be used")
 
 /* What a function that can fail returns. */
 typedef enum sse_err {

@@ -153,6 +153,10 @@ typedef struct sse_server_options {
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
     size_t cors_origin_count; /* of cors_origins */
+    /* PEM files: the certificate with those that lead to its authority, and its key. With them sse_server_listen() serves HTTPS (TLS
+     * 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new() and sse_server_tls_reload(). */
+    const char *tls_cert_file;
+    const char *tls_key_file;
     sse_server_callbacks callbacks; /* all optional */
     void *user;                     /* passed to the callbacks */
     sse_logger logger;              /* what the library has to tell */
@@ -166,7 +170,8 @@ SSE_API void sse_server_options_init(sse_server_options *options);
 /* Make a hub; starts one housekeeping thread.
  * Thread:  any.
  * Owns:    borrows options (may be NULL); the caller owns *out: sse_server_free().
- * Returns: SSE_OK, SSE_EINVAL (a header or an option that makes no sense), SSE_ENOMEM, SSE_ESYS. */
+ * Returns: SSE_OK, SSE_EINVAL (a header or an option that makes no sense), SSE_ECERT (the
+ *          certificate or its key; the logger is told why), SSE_ENOMEM, SSE_ESYS. */
 SSE_API SSE_NODISCARD sse_err sse_server_new(const sse_server_options *options, sse_server **out);
 
 /* Begin to end: new subscribers and publishers get SSE_ECLOSED (503), what was accepted is still
@@ -187,22 +192,33 @@ SSE_API void sse_server_free(sse_server *server);
 
 /* Listen and serve with I/O threads of the server's own: the routes are /events, /streams,
  * /healthz, /metrics. May be called several times. address: "HOST:PORT", "[IPV6]:PORT", ":PORT"
- * (all addresses), "unix:PATH". Port 0 picks a free one.
+ * (all addresses), "unix:PATH". Port 0 picks a free one. With a certificate TCP addresses are served
+ * over TLS; "http://" before the address makes a plain listener, "https://" says what is meant.
+ * Listeners of both kinds share the streams.
  * Thread:  any.
  * Owns:    copies the address. `bound` (may be NULL) receives the real address, such as
  *          "127.0.0.1:41234" or "unix:/run/x".
- * Returns: SSE_OK, SSE_EINVAL (address), SSE_ERESOLVE, SSE_EADDR (in use or not ours; errno says
+ * Returns: SSE_OK, SSE_EINVAL (address; "https://" without a certificate), SSE_ERESOLVE, SSE_EADDR (in use or not ours; errno says
  *          which), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *address,
                                                 char *bound, size_t bound_size);
 
 /* The same with a stream socket that listens already, such as one from a service manager. A unix
- * socket's file is left alone when the server ends.
+ * socket's file is left alone when the server ends. With a certificate a TCP socket is served over
+ * TLS.
  * Thread:  any.
  * Owns:    takes fd over when it returns SSE_OK; otherwise it stays the caller's.
  * Returns: SSE_OK, SSE_EINVAL (not a listening stream socket), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_server_listen_socket(sse_server *server, int fd, char *bound,
                                                        size_t bound_size);
+
+/* Read the files of the certificate and the key again. New connections get the new ones; those that
+ * are open live on with what they have.
+ * Thread:  any. Reads files, so not inside callbacks.
+ * Returns: SSE_OK, SSE_EINVAL (the server has no certificate), SSE_ECERT (the logger is told why),
+ *          SSE_ENOMEM.
+ * Partial: on an error the old certificate stays in use. */
+SSE_API SSE_NODISCARD sse_err sse_server_tls_reload(sse_server *server);
 
 /* Serve one request of your own libmicrohttpd daemon: pass on the arguments of your
  * MHD_AccessHandlerCallback, `cls` aside, and return the value as its result (enum MHD_Result). GET
