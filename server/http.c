@@ -8,12 +8,15 @@
  * once. sse__http_completed() frees the exchange, however the request ended. */
 #include "http.h"
 
+#include "clock.h"
 #include "hub.h"
 #include "mhd.h"
 #include "subscriber.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <time.h>
 
 /* How much of an unwanted body is read before the connection is closed instead. */
 #define DISCARD_BYTES ((uint64_t)64 << 20)
@@ -38,8 +41,16 @@ typedef struct sse__exchange {
     bool at_once;      /* answer without reading the body; ends the connection */
 } exchange;
 
+/* What the authorize callback says beside its result. */
+typedef struct verdict {
+    int64_t expiry_unix_s;
+    bool expires;
+    char reason[121];
+} verdict;
+
 struct sse_request {
     const sse__http_call *call;
+    verdict *verdict;
     const char *stream;
     char address[SSE__ADDRESS_MAX];
     sse_action action;
@@ -67,6 +78,21 @@ const char *sse_request_query(const sse_request *request, const char *name)
     return sse__mhd_query(request->call->connection, name).ptr;
 }
 
+void sse_request_set_expiry(const sse_request *request, int64_t unix_s)
+{
+    request->verdict->expires = true;
+    request->verdict->expiry_unix_s = unix_s;
+}
+
+void sse_request_set_reason(const sse_request *request, const char *reason)
+{
+    char *out = request->verdict->reason;
+    size_t n = 0;
+    for (; reason[n] && n < sizeof request->verdict->reason - 1; n++)
+        out[n] = reason[n] < ' ' || reason[n] > '~' || strchr("\"\\", reason[n]) ? '?' : reason[n];
+    out[n] = '\0';
+}
+
 /* ---- access ---- */
 
 /* A browser says where a page comes from. One from elsewhere may publish only when CORS lets it. */
@@ -80,9 +106,33 @@ static bool from_elsewhere(const sse__http_call *call)
     return !authority || !host || strcasecmp(authority + 3, host) != 0;
 }
 
-/* May it? Otherwise the answer is set. */
+/* When a permission ends, by our own clock; 0: never. */
+static uint64_t expiry_ms(const verdict *v)
+{
+    struct timespec wall;
+    if (!v->expires || v->expiry_unix_s > INT64_MAX / 1000)
+        return 0;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    int64_t left_ms = v->expiry_unix_s * 1000 - (wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
+    return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
+}
+
+static void refuse(const verdict *v, int status, sse__answer *answer)
+{
+    if (status < 400 || status > 599)
+        status = 403;
+    if (status == 401)
+        snprintf(answer->reason, sizeof answer->reason, "%s", v->reason);
+    sse__answer_error(answer, (unsigned)status, "%s",
+                      *v->reason      ? v->reason
+                      : status == 401 ? "This needs a token."
+                      : status == 403 ? "This is not allowed."
+                                      : "This was refused.");
+}
+
+/* May it, and until when (by sse__now_ms(); 0: for ever)? Otherwise the answer is set. */
 static bool allowed(const sse__http_call *call, sse_action action, const char *stream,
-                    sse__answer *answer)
+                    sse__answer *answer, uint64_t *until_ms)
 {
     const sse_server_options *options = &call->hub->options;
     bool changes = action == SSE_ACTION_PUBLISH || action == SSE_ACTION_REMOVE;
@@ -92,20 +142,17 @@ static bool allowed(const sse__http_call *call, sse_action action, const char *s
     }
     if (!options->callbacks.authorize)
         return true;
-    sse_request request = {.call = call, .stream = stream, .action = action};
+    verdict v = {0};
+    sse_request request = {.call = call, .verdict = &v, .stream = stream, .action = action};
     sse__mhd_address(call->connection, request.address);
     sse__hub_callback_begin();
     int status = options->callbacks.authorize(options->user, &request);
     sse__hub_callback_end();
-    if (status == 0)
-        return true;
-    if (status < 400 || status > 599)
-        status = 403;
-    sse__answer_error(answer, (unsigned)status, "%s",
-                      status == 401   ? "This needs a token."
-                      : status == 403 ? "This is not allowed."
-                                      : "This was refused.");
-    return false;
+    if (status != 0)
+        refuse(&v, status, answer);
+    else if (until_ms)
+        *until_ms = expiry_ms(&v);
+    return status == 0;
 }
 
 static bool good_stream_name(sse_str name, sse__answer *answer)
@@ -223,7 +270,7 @@ static void look_ahead(const sse__http_call *call, exchange *ex)
     } else if (ex->verb == VERB_POST) {
         const char *length = sse__mhd_header(call->connection, "Content-Length");
         const char *name = stream_name(call, &ex->answer);
-        if (name && allowed(call, SSE_ACTION_PUBLISH, name, &ex->answer) && length &&
+        if (name && allowed(call, SSE_ACTION_PUBLISH, name, &ex->answer, NULL) && length &&
             strtoull(length, NULL, 10) > max_body(call))
             refuse_body(call, ex);
     }
@@ -263,16 +310,19 @@ static bool receive(const sse__http_call *call, exchange *ex)
     return true;
 }
 
-/* The streams that a subscription asks for, a reference each. Returns their number, or 0 and the answer is set. */
+/* The streams that a subscription asks for, a reference each, and until when it may have them. Returns their number, or 0 and the answer is set. */
 static size_t open_streams(const sse__http_call *call, sse__stream *streams[SSE__TOGETHER],
-                           sse__answer *answer)
+                           uint64_t *until_ms, sse__answer *answer)
 {
     sse_str names[SSE__TOGETHER];
     size_t n = stream_names(call, names, answer), opened = 0;
+    uint64_t until = 0;
     if (n > 0 && atomic_load(&call->hub->closing))
         sse__answer_err(answer, SSE_ECLOSED, names[0].ptr);
     for (size_t i = 0; i < n && answer->status == 0; i++)
-        (void)allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, answer);
+        if (allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, answer, &until) && until != 0 &&
+            (*until_ms == 0 || until < *until_ms))
+            *until_ms = until; /* the connection ends with the first permission that does */
     while (opened < n && answer->status == 0) {
         const char *name = names[opened].ptr;
         sse_err err = sse__hub_stream(call->hub, name, true, &streams[opened]);
@@ -291,7 +341,8 @@ static size_t open_streams(const sse__http_call *call, sse__stream *streams[SSE_
 static bool serve_subscribe(const sse__http_call *call, exchange *ex)
 {
     sse__stream *streams[SSE__TOGETHER];
-    size_t n = open_streams(call, streams, &ex->answer);
+    uint64_t until_ms = 0;
+    size_t n = open_streams(call, streams, &until_ms, &ex->answer);
     if (n == 0)
         return sse__http_reply(call, &ex->answer);
 
@@ -307,7 +358,8 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
                                 .loop = call->loop,
                                 .fd = sse__mhd_fd(call->connection),
                                 .address = address,
-                                .last_event_id = last};
+                                .last_event_id = last,
+                                .expires_ms = until_ms};
     sse__sub *sub;
     sse_err err = sse__sub_new(&request, &sub);
     if (err == SSE_ECLOSED && !atomic_load(&call->hub->closing))
@@ -332,7 +384,7 @@ static bool serve_head(const sse__http_call *call, exchange *ex)
         sse__answer_err(&ex->answer, SSE_ECLOSED, names[0].ptr);
     for (size_t i = 0; i < n && ex->answer.status == 0; i++) {
         sse__stream *stream;
-        if (!allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, &ex->answer))
+        if (!allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, &ex->answer, NULL))
             break;
         sse_err err = sse__hub_stream(call->hub, names[i].ptr, false, &stream);
         if (err == SSE_OK)
@@ -363,7 +415,7 @@ static bool serve_publish(const sse__http_call *call, exchange *ex)
 static bool serve_remove(const sse__http_call *call, exchange *ex)
 {
     const char *name = stream_name(call, &ex->answer);
-    if (name && allowed(call, SSE_ACTION_REMOVE, name, &ex->answer)) {
+    if (name && allowed(call, SSE_ACTION_REMOVE, name, &ex->answer, NULL)) {
         sse_err err = sse_server_remove_stream(call->hub, name);
         if (err != SSE_OK)
             sse__answer_err(&ex->answer, err, name);
@@ -382,7 +434,7 @@ static bool serve_inspect(const sse__http_call *call, exchange *ex)
             sse__answer_err(answer, SSE_ECLOSED, "");
         else
             sse__answer_error(answer, 200, "ok");
-    } else if (allowed(call, SSE_ACTION_INSPECT, NULL, answer)) {
+    } else if (allowed(call, SSE_ACTION_INSPECT, NULL, answer, NULL)) {
         if (ex->route == ROUTE_STREAMS)
             sse__http_streams(hub, answer);
         else

@@ -36,6 +36,7 @@ typedef struct sse__answer {
     const char *type;        /* Content-Type; NULL: text/plain */
     const char *allow;       /* of a 405 */
     const char *retry_after; /* of a 429 or 503 */
+    char reason[128];        /* of a 401: why the token is no good; "" when there was none */
     sse__text body;
 } sse__answer;
 

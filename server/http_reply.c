@@ -134,8 +134,12 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
         add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
     add(&h, "Allow", answer->allow);
     add(&h, "Retry-After", answer->retry_after);
+    char challenge[200] = "Bearer";
+    if (*answer->reason)
+        snprintf(challenge, sizeof challenge,
+                 "Bearer error=\"invalid_token\", error_description=\"%s\"", answer->reason);
     if (answer->status == 401)
-        add(&h, "WWW-Authenticate", "Bearer");
+        add(&h, "WWW-Authenticate", challenge);
     sse__hub_count_answer(call->hub, answer->status);
     if (!user_sets(call->hub, "Cache-Control"))
         add(&h, "Cache-Control", "no-store");

@@ -22,7 +22,7 @@ typedef struct sse__ip {
 /* Counters of the whole server that no stream holds; they synchronise nothing. */
 typedef struct sse__hub_counters {
     _Atomic uint64_t subscribed;
-    _Atomic uint64_t left[6];
+    _Atomic uint64_t left[8];
     _Atomic uint64_t connections;
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_errors;

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define EVENTS 256
-#define REMOVAL_MS 5000 /* for subscribers of removed streams, when drain_ms is off */
+#define REMOVAL_MS                                                                                 \
+    5000 /* for subscribers of removed streams, when drain_ms is off; and for expired ones */
 
 /* ---- life ---- */
 
@@ -54,6 +55,7 @@ void sse__loop_free(sse__loop *loop)
         close(loop->epoll_fd);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
+    sse__expiry_fini(&loop->expiry);
     sse__mutex_fini(&loop->mu);
     free(loop);
 }
@@ -120,6 +122,8 @@ sse_err sse__loop_watch(sse__loop *loop, sse__sub *sub)
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, sub->fd, &event) != 0)
         return errno == ENOMEM || errno == ENOSPC ? SSE_ENOMEM : SSE_ESYS;
     if (sub->shard) {
+        if (sub->expires_ms != 0 && !sse__expiry_add(&loop->expiry, sub))
+            return SSE_ENOMEM;
         loop->nsubs++;
         sse__wheel_add(&loop->wheel, sub, sse__now_ms());
     } else {
@@ -135,6 +139,7 @@ void sse__loop_unwatch(sse__loop *loop, sse__sub *sub)
     if (sub->shard) {
         loop->nsubs -= sub->watched;
         sse__wheel_remove(&loop->wheel, sub);
+        sse__expiry_remove(&loop->expiry, sub);
         sse__sub_destroy(sub);
     } else if (!post_sub(loop, sub, false)) {
         sse__sub_destroy(sub);
@@ -230,6 +235,35 @@ static void end_if_vanished(sse__sub *sub)
         wake_sub(sub);
 }
 
+/* ---- permissions that end ---- */
+
+static void expire(sse__sub *sub)
+{
+    atomic_store(&sub->expired, true);
+    wake_sub(sub);
+}
+
+/* Who is told gets a while to take what it has begun to get, and is cut off then. */
+static void expire_subs(sse__loop *loop, uint64_t now_ms)
+{
+    sse__sub *sub;
+    while ((sub = sse__expiry_first(&loop->expiry)) && sub->expires_ms <= now_ms) {
+        sse__expiry_remove(&loop->expiry, sub);
+        if (!atomic_load(&sub->expired)) {
+            sub->expires_ms = now_ms + REMOVAL_MS;
+            (void)sse__expiry_add(&loop->expiry, sub); /* there is room for one */
+            expire(sub);
+            continue;
+        }
+        sse__mutex_lock(&sub->stream->mu);
+        sse__sub_cut_locked(sub, SSE_LEFT_EXPIRED);
+        sse__mutex_unlock(&sub->stream->mu);
+        wake_sub(sub);
+    }
+}
+
+/* ---- streams that end ---- */
+
 /* A closed stream's subscribers get some time to read what is left. It counts from the close, not
  * from when the worker has done its part: under SSE_SLOW_BLOCK that may wait for just these
  * subscribers. */
@@ -285,11 +319,15 @@ static void take_posted(sse__loop *loop, sse__sub *sub)
         bool add = sub->post_add, gone = sub->post_remove;
         sub->posted = sub->post_add = false;
         sse__mutex_unlock(&loop->mu);
-        if (add && !gone)
+        if (add && !gone) {
             sse__wheel_add(&loop->wheel, sub, sse__now_ms());
+            if (sub->expires_ms != 0 && !sse__expiry_add(&loop->expiry, sub))
+                expire(sub); /* without memory nobody would think of it in time */
+        }
         if (!gone)
             continue;
         sse__wheel_remove(&loop->wheel, sub);
+        sse__expiry_remove(&loop->expiry, sub);
         sse__sub_destroy(sub);
     }
 }
@@ -446,8 +484,12 @@ static void wait_for_events(sse__loop *loop)
     struct epoll_event events[EVENTS];
     uint64_t now_ms = sse__now_ms();
     int timeout = 0;
-    if (!loop->active && now_ms < loop->wheel.next_tick_ms) {
-        timeout = (int)(loop->wheel.next_tick_ms - now_ms);
+    uint64_t until_ms = loop->wheel.next_tick_ms;
+    const sse__sub *next = sse__expiry_first(&loop->expiry);
+    if (next && next->expires_ms < until_ms)
+        until_ms = next->expires_ms;
+    if (!loop->active && now_ms < until_ms) {
+        timeout = (int)(until_ms - now_ms);
         atomic_store(&loop->sleeping, true);
         sse__mutex_lock(&loop->mu);
         if (loop->groups_first || loop->posted || loop->incoming || loop->stop)
@@ -500,6 +542,7 @@ static void *loop_main(void *arg)
         uint64_t now_ms = sse__now_ms();
         if (now_ms >= loop->wheel.next_tick_ms)
             tick(loop, now_ms);
+        expire_subs(loop, now_ms);
         wait_for_events(loop);
     }
     wind_up(loop);

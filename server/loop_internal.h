@@ -2,6 +2,7 @@
 #ifndef SSE__LOOP_INTERNAL_H
 #define SSE__LOOP_INTERNAL_H
 
+#include "expiry.h"
 #include "hub.h"
 #include "loop.h"
 #include "subscriber.h"
@@ -39,6 +40,7 @@ struct sse__loop {
     size_t nsubs;        /* that its shards serve */
     uint32_t next_shard; /* for connections whose stream is not known */
     sse__wheel wheel;
+    sse__expiry expiry;
     sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
     sse__conn *conn_first, *conn_last;          /* likewise */
     sse__group *ending;

@@ -67,7 +67,7 @@ static void add_state(sse__text *text, const sse_server_stats *s, const sse__tot
 static void add_left(sse__text *text, const sse_server_stats *stats)
 {
     family(text, "counter", "sse_unsubscribed_total", "Subscriptions that ended, by reason.");
-    for (sse_leave_reason reason = SSE_LEFT_GONE; reason <= SSE_LEFT_ERROR; reason++)
+    for (sse_leave_reason reason = SSE_LEFT_GONE; reason <= SSE_LEFT_EXPIRED; reason++)
         labelled(text, "sse_unsubscribed_total", "reason", sse_leave_reason_name(reason),
                  stats->left[reason]);
 }

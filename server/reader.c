@@ -218,9 +218,32 @@ static ptrdiff_t fill_together(sse__sub *lead, output *out, sse_leave_reason *en
     return 0;
 }
 
-/* Each subscriber of a server that goes down is told to come back at a moment of its own. */
-static size_t farewell(sse__sub *sub, char *buf, size_t max)
+/* Nothing more is due to one whose permission has ended, but the rest of an event that it has begun to get. */
+static ptrdiff_t fill_expired(sse__sub *lead, output *out, sse_leave_reason *ending)
 {
+    sse__sub *sub = lead->turn;
+    sse__mutex_lock(&lead->stream->mu);
+    bool cut = lead->leave != 0;
+    sse__mutex_unlock(&lead->stream->mu);
+    *ending = 0;
+    if (sub->current && sub->offset > 0)
+        fill_current(sub, out);
+    else
+        *ending = SSE_LEFT_EXPIRED;
+    return cut ? SSE__READ_ERROR : 0;
+}
+
+/* What stands before the end: each subscriber of a server that goes down is told to come back at a moment of its own; one whose
+ * permission has ended is told that. */
+static size_t farewell(sse__sub *sub, char *buf, size_t max, sse_leave_reason ending)
+{
+    static const char expired[] = ": the permission has expired\n\n";
+    if (ending == SSE_LEFT_EXPIRED && max >= sizeof expired - 1) {
+        memcpy(buf, expired, sizeof expired - 1);
+        return sizeof expired - 1;
+    }
+    if (ending != SSE_LEFT_DRAINED)
+        return 0;
     const sse_server *hub = sub->stream->hub;
     uint64_t base = hub->options.retry_ms ? hub->options.retry_ms : 1000;
     uint64_t spread = atomic_load(&hub->nsubs_at_close);
@@ -228,7 +251,6 @@ static size_t farewell(sse__sub *sub, char *buf, size_t max)
         spread = 1000;
     if (spread > 60000)
         spread = 60000;
-    sub->said_retry = true;
     char line[48];
     int n = snprintf(line, sizeof line, "retry: %llu\n\n",
                      (unsigned long long)(base + sse__random() % spread));
@@ -242,13 +264,14 @@ static size_t farewell(sse__sub *sub, char *buf, size_t max)
 static ptrdiff_t read_idle(sse__sub *sub, char *buf, size_t max, sse_leave_reason ending)
 {
     static const char heartbeat[] = ":\n\n";
-    if (ending == SSE_LEFT_DRAINED && !sub->said_retry) {
-        size_t n = farewell(sub, buf, max);
+    if (ending != 0 && !sub->said_farewell) {
+        sub->said_farewell = true;
+        size_t n = farewell(sub, buf, max, ending);
         if (n > 0)
             return (ptrdiff_t)n;
     }
     if (ending != 0) {
-        sub->said_end = true;
+        sub->said_end = ending;
         return SSE__READ_END;
     }
     if (atomic_exchange(&sub->heartbeat, false) && max >= sizeof heartbeat - 1) {
@@ -267,8 +290,9 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
 
         output out = {buf, max, 0, UINT64_MAX};
         sse_leave_reason ending;
-        ptrdiff_t n =
-            sse__sub_together(sub) ? fill_together(sub, &out, &ending) : fill(sub, &out, &ending);
+        ptrdiff_t n = atomic_load(&sub->expired) ? fill_expired(sub, &out, &ending)
+                      : sse__sub_together(sub)   ? fill_together(sub, &out, &ending)
+                                                 : fill(sub, &out, &ending);
         if (n == 0)
             n = out.n > 0 ? (ptrdiff_t)out.n : read_idle(sub, buf, max, ending);
         if (n > 0)

@@ -149,6 +149,7 @@ static sse__sub *alloc_one(const sse__sub_request *request, size_t i)
     sub->fd = request->fd;
     sub->number = atomic_fetch_add(&sub->stream->hub->next_number, 1) + 1;
     sub->slot = -1;
+    sub->expires_ms = request->expires_ms;
     atomic_init(&sub->sent_ms, sse__now_ms());
     sub->address = strdup(request->address);
     sub->last_event_id = last_id(request, i);
@@ -338,7 +339,10 @@ static sse_leave_reason leave_locked(sse__sub *sub, sse_leave_reason why)
     if (sub->leave == 0) /* set, so that nobody touches the descriptor from now on */
         sub->leave = why ? why : st->ended ? st->end_reason : SSE_LEFT_GONE;
     /* A client that was told of the end and closed first has not left by itself. */
-    return sub->lead->said_end && st->end_reason != 0 ? st->end_reason : sub->leave;
+    sse_leave_reason said = sub->lead->said_end;
+    if (said == SSE_LEFT_EXPIRED)
+        return said;
+    return said && st->end_reason != 0 ? st->end_reason : sub->leave;
 }
 
 static void leave(sse__sub *sub, sse_leave_reason why)

@@ -43,16 +43,17 @@ typedef struct sse__sub {
     struct sse__ip *ip;                /* immutable; counted in the hub */
 
     _Atomic uint64_t sent_ms; /* last time that bytes were handed over */
+    atomic_bool expired;      /* its permission has ended: the reader says so and ends */
     atomic_bool heartbeat;    /* due: the reader writes one when there is nothing else */
 
-    sse__frame *current; /* reader only: partly written, one reference */
-    uint32_t offset;     /* reader only: bytes of current already written */
-    bool said_retry;     /* reader only: the farewell's retry was written */
-    bool said_end;       /* connection's thread only: the end of the stream was told */
-    bool watched;        /* connection's thread only: the loop has it */
-    bool announced;      /* connection's thread only: on_subscribe was called */
-    bool left;           /* connection's thread only: it is in no group any more */
-    uint64_t position;   /* reader only: what comes before this number is told, or was asked for */
+    sse__frame *current;       /* reader only: partly written, one reference */
+    uint32_t offset;           /* reader only: bytes of current already written */
+    bool said_farewell;        /* reader only: what comes before the end was written */
+    sse_leave_reason said_end; /* connection's thread only: 0, or the end was told, and why */
+    bool watched;              /* connection's thread only: the loop has it */
+    bool announced;            /* connection's thread only: on_subscribe was called */
+    bool left;                 /* connection's thread only: it is in no group any more */
+    uint64_t position; /* reader only: what comes before this number is told, or was asked for */
 
     /* Several streams over one connection: one subscriber each. The first of them leads: its are the connection, the wake-ups,
      * the place in the wheel, and the reader. Alone, it leads itself. */
@@ -62,6 +63,10 @@ typedef struct sse__sub {
 
     struct sse__sub *prev_in_slot, *next_in_slot; /* loop's thread only: heartbeat wheel */
     int slot;                                     /* loop's thread only; -1: not in the wheel */
+
+    uint64_t
+        expires_ms; /* loop's thread only: when its permission ends, then when it is cut off; 0: never */
+    size_t expiry_place; /* loop's thread only: sse__expiry */
 
     struct sse__sub *next_posted; /* loop.mu: in the loop's list (user daemons only) */
     bool posted;                  /* loop.mu: it is in that list */
@@ -97,6 +102,7 @@ typedef struct sse__sub_request {
     int fd;
     const char *address;
     const char *last_event_id; /* NULL or "" for none */
+    uint64_t expires_ms;       /* by sse__now_ms(); 0: never */
 } sse__sub_request;
 
 /* Make a subscriber, or several with one connection (*out is the lead), and add it to its stream and loop.

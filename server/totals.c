@@ -8,7 +8,8 @@
 
 const char *sse_leave_reason_name(sse_leave_reason reason)
 {
-    static const char *const names[] = {"none", "gone", "slow", "removed", "drained", "error"};
+    static const char *const names[] = {"none",    "gone",  "slow",   "removed",
+                                        "drained", "error", "expired"};
     return (unsigned)reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
 }
 

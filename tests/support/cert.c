@@ -79,7 +79,7 @@ static void write_file(const char *path, const gnutls_datum_t *data)
 
 static gnutls_x509_privkey_t load_key(const char *name)
 {
-    gnutls_x509_privkey_t key;
+    gnutls_x509_privkey_t key = NULL;
     gnutls_datum_t pem = read_file(cert_path(name, "key"));
     must(gnutls_x509_privkey_init(&key) == 0 &&
          gnutls_x509_privkey_import(key, &pem, GNUTLS_X509_FMT_PEM) == 0);
@@ -89,7 +89,7 @@ static gnutls_x509_privkey_t load_key(const char *name)
 
 static gnutls_x509_crt_t load_certificate(const char *name)
 {
-    gnutls_x509_crt_t certificate;
+    gnutls_x509_crt_t certificate = NULL;
     gnutls_datum_t pem = read_file(cert_path(name, "crt"));
     must(gnutls_x509_crt_init(&certificate) == 0 &&
          gnutls_x509_crt_import(certificate, &pem, GNUTLS_X509_FMT_PEM) == 0);
@@ -135,8 +135,8 @@ static void describe(gnutls_x509_crt_t certificate, const char *name, const cert
 
 void cert_make(const char *name, const cert_spec *spec)
 {
-    gnutls_x509_privkey_t key;
-    gnutls_x509_crt_t certificate;
+    gnutls_x509_privkey_t key = NULL;
+    gnutls_x509_crt_t certificate = NULL;
     gnutls_datum_t pem;
     make_directory();
     must(gnutls_x509_privkey_init(&key) == 0 &&

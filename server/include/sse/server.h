@@ -48,10 +48,11 @@ typedef enum sse_leave_reason {
     SSE_LEFT_SLOW,     /* SSE_SLOW_CLOSE */
     SSE_LEFT_REMOVED,  /* the stream was removed */
     SSE_LEFT_DRAINED,  /* the server was closed */
-    SSE_LEFT_ERROR     /* no memory, or the connection broke on our side */
+    SSE_LEFT_ERROR,    /* no memory, or the connection broke on our side */
+    SSE_LEFT_EXPIRED   /* its permission has ended: sse_request_set_expiry() */
 } sse_leave_reason;
 
-/* "gone", "slow", "removed", "drained", "error". */
+/* "gone", "slow", "removed", "drained", "error", "expired". */
 SSE_API const char *sse_leave_reason_name(sse_leave_reason reason);
 
 /* What a request wants; for the authorize callback. */
@@ -76,6 +77,15 @@ SSE_API const char *sse_request_address(const sse_request *request);
 /* A header or a query argument (decoded), or NULL. */
 SSE_API const char *sse_request_header(const sse_request *request, const char *name);
 SSE_API const char *sse_request_query(const sse_request *request, const char *name);
+
+/* For the authorize callback. The permission that it gives ends at this time, in seconds since 1970
+ * (UTC): a subscriber is then told by a comment, and its connection ends. Without a call it has no
+ * end. */
+SSE_API void sse_request_set_expiry(const sse_request *request, int64_t unix_s);
+/* Likewise: why it refuses, as a sentence for the body of the answer, and with a 401 for the
+ * error_description of RFC 6750. Copied, cut at 120 bytes; quotes and what is not printable ASCII
+ * become '?'. */
+SSE_API void sse_request_set_reason(const sse_request *request, const char *reason);
 
 /* Who came or left, for the callbacks. */
 typedef struct sse_subscriber_info {
@@ -319,7 +329,7 @@ typedef struct sse_server_stats {
     uint64_t streams;       /* now */
     uint64_t subscribers;   /* now */
     uint64_t subscribed;    /* since the start */
-    uint64_t left[6];       /* by sse_leave_reason */
+    uint64_t left[8];       /* by sse_leave_reason */
     uint64_t published;     /* events accepted, removed streams included; so all below */
     uint64_t delivered;     /* as in sse_stream_stats */
     uint64_t bytes_in;      /* as in sse_stream_stats */
