@@ -68,6 +68,10 @@ function(sse_install_program name)
     return()
   endif()
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+  if(name STREQUAL "sse-server")
+    # The unit, the configuration and the proxies, for people to take from.
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/contrib DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/sse-tools COMPONENT tools)
+  endif()
   install(FILES ${PROJECT_SOURCE_DIR}/man/${name}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
   # One file for all tools, since it asks the tool for its options; bash and fish look for it by the tool's name.
   install(FILES ${PROJECT_SOURCE_DIR}/completion/sse.bash RENAME ${name}

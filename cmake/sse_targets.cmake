@@ -14,18 +14,18 @@ if(SSE_SANITIZE)
   target_link_options(sse_build_flags INTERFACE -fsanitize=${SSE_SANITIZE})
 endif()
 
-# sse_package(PREFIX "MODULE >= VERSION"): find a library by pkg-config, as target PkgConfig::PREFIX. The target is global,
-# since a parent project that links one of our static libraries links it too.
+# sse_package(PREFIX "MODULE >= VERSION"): find a library by pkg-config, as target PkgConfig::PREFIX. What it leaves in the
+# cache begins with SSE_, too: a parent project may look for the same library by its own means.
 function(sse_package prefix module)
   string(REPLACE " " "" wanted "${module}")
-  pkg_check_modules(${prefix} REQUIRED IMPORTED_TARGET GLOBAL ${wanted})
+  pkg_check_modules(${prefix} REQUIRED IMPORTED_TARGET ${wanted})
   set_property(GLOBAL PROPERTY SSE_MODULE_${prefix} "${module}")
 endfunction()
 
 # sse_library(NAME OUTPUT SOURCES... SIBLINGS lib PACKAGES prefixes...): one set of position-independent objects, linked as
 # the shared library sse_NAME and as the static library sse_NAME_static. Aliases: sse::NAME, sse::NAME_static. PACKAGES are
 # those of sse_package() that the library uses inside; who links it statically is told about them, too. Threads are linked
-# by flag: Threads::Threads is known only to the directory that looked for it, which need not be that of the user.
+# by flag, so that who uses the installed package need not look for Threads::Threads.
 function(sse_library name output)
   cmake_parse_arguments(ARG "" "" "SOURCES;PACKAGES;SIBLINGS" ${ARGN})
   set(objects sse_${name}_objects)
