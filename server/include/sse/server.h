@@ -166,7 +166,7 @@ typedef struct sse_server_options {
     /* PEM files: the certificate with those that lead to its authority, and its key. With them sse_server_listen() serves HTTPS (TLS
      * 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new() and sse_server_tls_reload(). */
     const char *tls_cert_file;
-    const char *tls_key_file; /* see tls_cert_file */
+    const char *tls_key_file;       /* see tls_cert_file */
     sse_server_callbacks callbacks; /* all optional */
     void *user;                     /* passed to the callbacks */
     sse_logger logger;              /* what the library has to tell */
