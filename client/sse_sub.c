@@ -145,8 +145,8 @@ static void on_event(void *user, sse_subscription *sub, const sse_event *event)
     (void)user;
     state.out.len = 0;
     char name[1024];
-    const char *stream = options.streams.n == 1 ? options.streams.items[0] : NULL;
-    if (options.streams.n != 1 && sse_event_stream(event, name, sizeof name) > 0)
+    const char *stream = sse_subscription_stream(sub);
+    if (!stream && sse_event_stream(event, name, sizeof name) > 0)
         stream = name;
     print_event(&state.out, options.format, event, stream);
     if (!tool_write(STDOUT_FILENO, state.out.bytes, state.out.len))

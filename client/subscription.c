@@ -46,16 +46,17 @@ void sse__subscription_unref(sse_subscription *sub)
 static sse_err copy_names(sse_subscription *sub, const sse_subscribe_options *options)
 {
     sse_client *c = sub->client;
-    const char *one = options->stream_count == 1 ? options->streams[0] : options->stream;
-    if (one && !(sub->stream = strdup(one)))
-        return SSE_ENOMEM;
-    sub->together = options->stream_count > 1;
-    sub->url = sse__url_with(c->url, "stream", sub->together ? options->streams[0] : one);
-    for (size_t i = 1; i < options->stream_count && sub->url; i++) {
-        char *longer = sse__url_with(sub->url, "stream", options->streams[i]);
+    size_t n = options->stream_count ? options->stream_count : 1;
+    const char *const *names = options->stream_count ? options->streams : &options->stream;
+    sub->url = strdup(c->url);
+    for (size_t i = 0; i < n && sub->url; i++) {
+        char *longer = sse__url_with(sub->url, "stream", names[i]);
         free(sub->url);
         sub->url = longer;
     }
+    sub->together = sub->url && sse__url_count(sub->url, "stream") > 1;
+    if (n == 1 && names[0] && !sub->together && !(sub->stream = strdup(names[0])))
+        return SSE_ENOMEM;
     sub->lines = calloc(c->nlines + 2, sizeof *sub->lines);
     if (!sub->url || !sub->lines)
         return SSE_ENOMEM;
@@ -103,6 +104,16 @@ static sse_err set_up(sse_subscription *sub, const sse_subscribe_options *option
     return err;
 }
 
+static bool good_streams(const sse_subscribe_options *options)
+{
+    if (options->stream_count > 0 && (options->stream || !options->streams))
+        return false;
+    for (size_t i = 0; i < options->stream_count; i++)
+        if (!options->streams[i])
+            return false;
+    return true;
+}
+
 sse_err sse_subscription_new(sse_client *c, const sse_subscribe_options *options,
                              sse_subscription **out)
 {
@@ -112,7 +123,7 @@ sse_err sse_subscription_new(sse_client *c, const sse_subscribe_options *options
     sse_subscribe_options all = SSE_SUBSCRIBE_OPTIONS_INIT;
     if (options)
         memcpy(&all, options, options->size < sizeof all ? options->size : sizeof all);
-    if (all.stream && all.stream_count > 0)
+    if (!good_streams(&all))
         return SSE_EINVAL;
     sse_subscription *sub = calloc(1, sizeof *sub);
     if (!sub)

@@ -55,3 +55,13 @@ char *sse__url_with(const char *url, const char *name, const char *value)
     *at = '\0';
     return out;
 }
+
+size_t sse__url_count(const char *url, const char *name)
+{
+    size_t n = strlen(name), count = 0;
+    for (const char *at = strchr(url, '?'); at; at = strchr(at, '&')) {
+        at++;
+        count += strncmp(at, name, n) == 0 && at[n] == '=';
+    }
+    return count;
+}

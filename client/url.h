@@ -11,4 +11,7 @@
  * frees. */
 char *sse__url_with(const char *url, const char *name, const char *value);
 
+/* How often the query of url names this parameter. */
+size_t sse__url_count(const char *url, const char *name);
+
 #endif

@@ -178,6 +178,14 @@ static const char *stream_name(const sse__http_call *call, sse__answer *answer)
     return n > 1 ? NULL : name.ptr;
 }
 
+/* Half of a connection's memory holds a request's headers, and other headers want some of it. A subscription that could begin but
+ * not resume would end for good with the first interruption. */
+static bool may_resume(const sse__http_call *call, const sse_str *names, size_t n)
+{
+    size_t room = call->hub->options.connection_memory / 2;
+    return sse__together_request_bytes(names, n) <= room - room / 8;
+}
+
 /* The streams of a subscription, each named once. Returns their number, or 0 and the answer is set. */
 static size_t stream_names(const sse__http_call *call, sse_str names[SSE__TOGETHER],
                            sse__answer *answer)
@@ -197,6 +205,11 @@ static size_t stream_names(const sse__http_call *call, sse_str names[SSE__TOGETH
                 sse__answer_error(answer, 400, "Stream %.200s is named twice.", names[i].ptr);
                 return 0;
             }
+    }
+    if (n > 1 && call->shard && !may_resume(call, names, n)) {
+        sse__answer_error(answer, 400,
+                          "The names of these %zu streams are too long for one subscription.", n);
+        return 0;
     }
     return n;
 }

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "loop.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 
@@ -78,7 +79,7 @@ static bool good_name(const char *name)
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return false;
-    return true;
+    return sse__utf8_valid_prefix(name, len) == len;
 }
 
 static sse__stream *find_locked(const sse_server *hub, const char *name)

@@ -201,16 +201,6 @@ const char *sse__mhd_header(struct MHD_Connection *connection, const char *name)
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name)
-{
-    sse_str value = {0};
-    if (MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
-                                      &value.ptr, &value.len) == MHD_YES &&
-        !value.ptr)
-        value.ptr = "";
-    return value;
-}
-
 typedef struct collection {
     const char *name;
     sse_str *values;
@@ -244,6 +234,14 @@ size_t sse__mhd_query_all(struct MHD_Connection *connection, const char *name, s
     collection c = {name, values, max, 0};
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, collect, &c);
     return c.n;
+}
+
+/* Not MHD_lookup_connection_value_n(), to which "STREAM" is "stream": what is checked must be what is used. */
+sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name)
+{
+    sse_str value = {0};
+    (void)sse__mhd_query_all(connection, name, &value, 1);
+    return value;
 }
 
 /* ---- responses ---- */

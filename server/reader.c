@@ -194,7 +194,7 @@ static void fill_current(sse__sub *sub, output *out)
     sse__mutex_unlock(&sub->stream->mu);
 }
 
-/* Several streams take turns. An event is never interrupted by another: who has begun one ends it first. */
+/* Several streams take turns, a buffer at a time. An event is never interrupted by another: who has begun one ends it first. */
 static ptrdiff_t fill_together(sse__sub *lead, output *out, sse_leave_reason *ending)
 {
     sse__sub *sub = lead->turn;

@@ -17,6 +17,10 @@
 
 /* ---- where a new subscriber starts ---- */
 
+/* A position that no stream ever gets to: whoever resumes there is told that nobody knows what is missing. The largest number that
+ * sse__stream_parse_id() takes. */
+#define NOWHERE UINT64_C(9999999999999999999)
+
 /* The number of the newest event with this id among those that publish has accepted and the worker
  * has not yet appended. */
 static bool find_in_inbox_locked(const sse__stream *st, sse_str id, uint64_t *seq)
@@ -36,13 +40,16 @@ static bool find_in_inbox_locked(const sse__stream *st, sse_str id, uint64_t *se
     return false;
 }
 
-/* The newest event with this id, whether it is still held or not. The caller holds both mutexes. */
+/* The number that a position tells, or that of the newest event with this id of the publisher's, whether it is still held or
+ * not. Positions come first: were a publisher to use one as an id of its own, events would come again, but none would be lost.
+ * The caller holds both mutexes. */
 static bool resolve_id_locked(const sse__stream *st, sse_str id, uint64_t *seq)
 {
+    if (sse__stream_parse_id(st, id, seq) && *seq < st->next_seq)
+        return true;
     if (find_in_inbox_locked(st, id, seq) || sse__history_find(&st->log, id, seq))
         return true;
-    return (sse__stream_parse_id(st, id, seq) || sse__together_find(st, id, seq)) &&
-           *seq < st->next_seq;
+    return sse__together_find(st, id, seq) && *seq < st->next_seq;
 }
 
 /* Set the cursor, and hold a gap when the client has lost events. */
@@ -59,7 +66,7 @@ static sse_err start_locked(sse__sub *sub)
         sub->position = sub->cursor;
     } else if (!resolve_id_locked(st, id, &seq)) {
         sub->cursor = oldest;
-        sub->position = 1; /* until it is told of the gap */
+        sub->position = NOWHERE + 1; /* until it is told of the gap */
         missed = UINT64_MAX;
     } else {
         sub->cursor = seq + 1 > oldest ? seq + 1 : oldest;
@@ -127,16 +134,17 @@ static sse_err join(sse__sub *sub, struct sse__loop *loop)
     return err;
 }
 
-/* What it asked for of stream number i. NULL: no memory. */
-static char *last_id(const sse__sub_request *request, size_t i)
+static char *copy_string(sse_str s)
 {
-    sse_str id = sse_cstr(request->last_event_id ? request->last_event_id : "");
-    if (request->stream_count > 1)
-        sse__together_last_id(request->streams, request->stream_count, i, id, &id);
-    return strndup(id.ptr, id.len);
+    char *copy = malloc(s.len + 1);
+    if (copy) {
+        memcpy(copy, s.ptr, s.len);
+        copy[s.len] = '\0';
+    }
+    return copy;
 }
 
-static sse__sub *alloc_one(const sse__sub_request *request, size_t i)
+static sse__sub *alloc_one(const sse__sub_request *request, size_t i, sse_str last_id)
 {
     sse__sub *sub = calloc(1, sizeof *sub);
     if (!sub)
@@ -152,7 +160,7 @@ static sse__sub *alloc_one(const sse__sub_request *request, size_t i)
     sub->expires_ms = request->expires_ms;
     atomic_init(&sub->sent_ms, sse__now_ms());
     sub->address = strdup(request->address);
-    sub->last_event_id = last_id(request, i);
+    sub->last_event_id = copy_string(last_id);
     if (sub->address && sub->last_event_id)
         return sub;
     sse__sub_destroy(sub);
@@ -162,8 +170,11 @@ static sse__sub *alloc_one(const sse__sub_request *request, size_t i)
 static sse_err sub_alloc(const sse__sub_request *request, sse__sub **out)
 {
     sse__sub *lead = NULL, **end = &lead;
+    sse_str ids[SSE__TOGETHER] = {sse_cstr(request->last_event_id ? request->last_event_id : "")};
+    if (request->stream_count > 1)
+        sse__together_last_ids(request->streams, request->stream_count, ids[0], ids);
     for (size_t i = 0; i < request->stream_count; i++) {
-        sse__sub *sub = *end = alloc_one(request, i);
+        sse__sub *sub = *end = alloc_one(request, i, ids[i]);
         if (!sub) {
             sse__sub_destroy(lead);
             return SSE_ENOMEM;
@@ -254,11 +265,24 @@ void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason)
     shutdown(sub->fd, SHUT_RDWR);
 }
 
+/* Why one of several was cut off, which ends the connection of all. 0: none was. */
+static sse_leave_reason common_reason(sse__sub *lead)
+{
+    sse_leave_reason why = 0;
+    for (sse__sub *sub = lead; sub && why == 0; sub = sub->next_member) {
+        sse__mutex_lock(&sub->stream->mu);
+        why = sub->left ? 0 : sub->leave;
+        sse__mutex_unlock(&sub->stream->mu);
+    }
+    return why;
+}
+
 void sse__sub_gone(sse__sub *sub)
 {
+    sse_leave_reason why = sse__sub_together(sub) ? common_reason(sub) : 0;
     for (; sub; sub = sub->next_member) {
         sse__mutex_lock(&sub->stream->mu);
-        sse__sub_cut_locked(sub, SSE_LEFT_GONE);
+        sse__sub_cut_locked(sub, why ? why : SSE_LEFT_GONE);
         sse__mutex_unlock(&sub->stream->mu);
     }
 }
@@ -336,6 +360,11 @@ static sse_leave_reason leave_locked(sse__sub *sub, sse_leave_reason why)
     if (sub->next)
         sub->next->prev = sub->prev;
     st->nsubs--;
+    sub->left = true;
+    if (st->ended &&
+        st->nsubs ==
+            0) /* one of several streams: the connection, and with it the struct, may stay for days */
+        sse__history_drop_to(&st->log, st->log.end);
     if (sub->leave == 0) /* set, so that nobody touches the descriptor from now on */
         sub->leave = why ? why : st->ended ? st->end_reason : SSE_LEFT_GONE;
     /* A client that was told of the end and closed first has not left by itself. */
@@ -350,7 +379,6 @@ static void leave(sse__sub *sub, sse_leave_reason why)
     sse__stream *st = sub->stream;
     if (!sub->group || sub->left)
         return;
-    sub->left = true;
     sse__mutex_lock(&st->inbox_mu);
     st->active_ms = sse__now_ms();
     sse__mutex_lock(&st->mu);
@@ -364,18 +392,6 @@ static void leave(sse__sub *sub, sse_leave_reason why)
 }
 
 void sse__sub_leave(sse__sub *sub) { leave(sub, 0); }
-
-/* Why one of several was cut off, which ended the connection of all. 0: none was. */
-static sse_leave_reason common_reason(sse__sub *lead)
-{
-    sse_leave_reason why = 0;
-    for (sse__sub *sub = lead; sub && why == 0; sub = sub->next_member) {
-        sse__mutex_lock(&sub->stream->mu);
-        why = sub->left ? 0 : sub->leave;
-        sse__mutex_unlock(&sub->stream->mu);
-    }
-    return why;
-}
 
 void sse__sub_finish(sse__sub *sub)
 {

@@ -52,7 +52,7 @@ typedef struct sse__sub {
     sse_leave_reason said_end; /* connection's thread only: 0, or the end was told, and why */
     bool watched;              /* connection's thread only: the loop has it */
     bool announced;            /* connection's thread only: on_subscribe was called */
-    bool left;                 /* connection's thread only: it is in no group any more */
+    bool left; /* stream.mu, written by the connection's thread: it is in no group any more */
     uint64_t position; /* reader only: what comes before this number is told, or was asked for */
 
     /* Several streams over one connection: one subscriber each. The first of them leads: its are the connection, the wake-ups,
@@ -151,9 +151,10 @@ static inline bool sse__sub_together(const sse__sub *sub) { return sub->lead->ne
 /* The same event (takes the reference) with an id that holds the positions of all streams. NULL: no memory.
  * Thread:  of the connection. */
 sse__frame *sse__together_frame(const sse__sub *sub, sse__frame *frame);
-/* What `id`, as the client sent it, means for stream number i of these: *out, which may be `id`, or empty for nothing. */
-void sse__together_last_id(sse__stream *const *streams, size_t n, size_t i, sse_str id,
-                           sse_str *out);
+/* What `id`, as the client sent it, means for each of these streams: out[i] is a part of it, or empty for nothing. */
+void sse__together_last_ids(sse__stream *const *streams, size_t n, sse_str id, sse_str *out);
+/* What a request for these streams that resumes takes at the most: query and Last-Event-ID, without the publishers' ids. */
+size_t sse__together_request_bytes(const sse_str *names, size_t n);
 /* The position of this stream in an id of a connection with several. */
 bool sse__together_find(const sse__stream *st, sse_str id, uint64_t *seq);
 

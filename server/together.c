@@ -21,12 +21,13 @@
 
 /* ---- writing ---- */
 
+/* RFC 3986, "unreserved". */
+static bool plain(char c) { return sse__is_alnum(c) || strchr("-._~", c); }
+
 static void add_encoded(sse__text *text, const char *name)
 {
-    for (; *name; name++) {
-        bool plain = sse__is_alnum(*name) || strchr("-._~", *name);
-        sse__text_addf(text, plain ? "%c" : "%%%02X", (unsigned char)*name);
-    }
+    for (; *name; name++)
+        sse__text_addf(text, plain(*name) ? "%c" : "%%%02X", (unsigned char)*name);
 }
 
 /* The publisher's id of a frame; absent when it is only the position. */
@@ -64,16 +65,6 @@ sse__frame *sse__together_frame(const sse__sub *sub, sse__frame *frame)
 
 /* ---- reading ---- */
 
-static bool is_position(sse_str s)
-{
-    if (s.len <= EPOCH_DIGITS + 1 || s.ptr[EPOCH_DIGITS] != '-')
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if (i != EPOCH_DIGITS && (!sse__is_alnum(s.ptr[i]) || (i > EPOCH_DIGITS && s.ptr[i] > '9')))
-            return false;
-    return true;
-}
-
 /* Cut the part before the separator off. Returns false when nothing is left. */
 static bool next_part(sse_str *rest, char separator, sse_str *part)
 {
@@ -85,50 +76,98 @@ static bool next_part(sse_str *rest, char separator, sse_str *part)
     return true;
 }
 
-/* The list of positions in an id; absent when it is no id of this kind. */
-static sse_str positions_of(sse_str id)
+/* A position as sse__stream_format_id() writes it, and the epoch in it. */
+static bool parse_position(sse_str s, uint64_t *epoch)
 {
-    sse_str name, list, all, part;
-    if (!next_part(&id, ' ', &name) || !next_part(&id, ' ', &list))
-        return (sse_str){0};
-    all = list;
-    while (next_part(&list, ',', &part))
-        if (!is_position(part))
-            return (sse_str){0};
-    return all;
+    *epoch = 0;
+    if (s.len <= EPOCH_DIGITS + 1 || s.ptr[EPOCH_DIGITS] != '-')
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool digit = c >= '0' && c <= '9';
+        if (i < EPOCH_DIGITS && (digit || (c >= 'a' && c <= 'f')))
+            *epoch = *epoch << 4 | (uint64_t)(digit ? c - '0' : c - 'a' + 10);
+        else if (i != EPOCH_DIGITS && (i < EPOCH_DIGITS || !digit))
+            return false;
+    }
+    return true;
 }
 
-static bool find_position(const sse__stream *st, sse_str list, sse_str *position, uint64_t *seq)
+typedef struct positions {
+    sse_str text[SSE__TOGETHER];
+    uint64_t epochs[SSE__TOGETHER];
+    size_t n;
+} positions;
+
+/* The positions in an id; none when it is no id of this kind. */
+static void positions_of(sse_str id, positions *out)
 {
-    while (next_part(&list, ',', position))
-        if (sse__stream_parse_id(st, *position, seq))
-            return true;
-    return false;
+    sse_str name, list, part;
+    out->n = 0;
+    if (!next_part(&id, ' ', &name) || !next_part(&id, ' ', &list))
+        return;
+    size_t n = 0;
+    while (next_part(&list, ',', &part)) {
+        if (n == SSE__TOGETHER || !parse_position(part, &out->epochs[n]))
+            return;
+        out->text[n++] = part;
+    }
+    out->n = n;
+}
+
+/* Which of the positions is this stream's; their number when none is. */
+static size_t find_position(const sse__stream *st, const positions *list)
+{
+    size_t i = 0;
+    while (i < list->n && list->epochs[i] != st->epoch)
+        i++;
+    return i;
 }
 
 bool sse__together_find(const sse__stream *st, sse_str id, uint64_t *seq)
 {
-    sse_str position;
-    return find_position(st, positions_of(id), &position, seq);
+    positions list;
+    positions_of(id, &list);
+    size_t i = find_position(st, &list);
+    return i < list.n && sse__stream_parse_id(st, list.text[i], seq);
 }
 
-void sse__together_last_id(sse__stream *const *streams, size_t n, size_t i, sse_str id,
-                           sse_str *out)
+void sse__together_last_ids(sse__stream *const *streams, size_t n, sse_str id, sse_str *out)
 {
-    sse_str list = positions_of(id), position, part;
-    uint64_t seq;
-    *out = id; /* not ours, or of a stream that there is no more: the stream announces a gap */
-    if (!list.ptr)
-        return;
-    if (find_position(streams[i], list, &position, &seq)) {
-        *out = position;
-        return;
+    positions list;
+    positions_of(id, &list);
+    size_t claimed = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = find_position(streams[i], &list);
+        out[i] = at < list.n ? list.text[at] : (sse_str){0};
+        claimed += at < list.n;
     }
-    size_t positions = 0, claimed = 0;
-    for (sse_str rest = list; next_part(&rest, ',', &part);)
-        positions++;
-    for (size_t k = 0; k < n; k++)
-        claimed += find_position(streams[k], list, &position, &seq);
-    if (claimed == positions)
-        *out = (sse_str){"", 0}; /* every position is another's: this one is new to the client */
+    /* Every position is another's: this one is new to the client. Otherwise it may be one that the client had under another epoch,
+     * before a restart: it announces a gap. */
+    bool all_known = list.n > 0 && claimed == list.n;
+    for (size_t i = 0; i < n; i++)
+        if (!out[i].ptr)
+            out[i] = all_known ? (sse_str){"", 0} : id;
+}
+
+/* ---- how large ---- */
+
+static size_t encoded_length(const char *name)
+{
+    size_t n = 0;
+    for (; *name; name++)
+        n += plain(*name) ? 1 : 3;
+    return n;
+}
+
+size_t sse__together_request_bytes(const sse_str *names, size_t n)
+{
+    size_t query = 0, longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = encoded_length(names[i].ptr);
+        query += sizeof "&stream=" - 1 + length;
+        longest = length > longest ? length : longest;
+    }
+    return query + longest +
+           n * (SSE__ID_MAX - 6); /* twelve digits, a hyphen, 20 digits, a comma */
 }

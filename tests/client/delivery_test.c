@@ -64,6 +64,11 @@ Test(channel, of_several_streams)
     sse_subscription *sub;
     cr_assert_eq(sse_subscription_new(client, &so, &sub), SSE_EINVAL);
     so.stream = NULL;
+    so.streams = NULL;
+    cr_assert_eq(sse_subscription_new(client, &so, &sub), SSE_EINVAL);
+    so.streams = (const char *const[]){"a b", NULL};
+    cr_assert_eq(sse_subscription_new(client, &so, &sub), SSE_EINVAL);
+    so.streams = streams;
     cr_assert_eq(sse_subscription_new(client, &so, &sub), SSE_OK);
     cr_assert_null(sse_subscription_stream(sub));
     cr_assert_eq(sse_subscription_start(sub), SSE_OK);

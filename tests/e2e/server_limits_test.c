@@ -61,7 +61,7 @@ Test(server_limits, max_streams)
     hub_end(&h);
     tool_fails("sse-server",
                ARGS("--listen=127.0.0.1:0", "--max-streams=1", "--stream=a", "--stream=b"), NULL,
-               64, "--stream b");
+               64, "'--stream': b");
 }
 
 Test(server_limits, max_subscribers)

@@ -132,7 +132,7 @@ static expectation expect(const published *p, const char *last)
     uint64_t seq;
     if (*last == '\0')
         return (expectation){replay == SSE_REPLAY_ALL ? oldest : p->next, 0};
-    if (!search_ids(p, last, &seq) && !search_position(p, last, &seq))
+    if (!search_position(p, last, &seq) && !search_ids(p, last, &seq))
         return (expectation){oldest, UINT64_MAX};
     uint64_t cursor = seq + 1 > oldest ? seq + 1 : oldest;
     return (expectation){cursor, cursor - seq - 1};

@@ -105,6 +105,13 @@ Test(post, refuses_what_cannot_be_sent)
     refused("&retry=-1", NULL, "x", 400, "retry");
     refused("&retry=99999999999999999999", NULL, "x", 400, "retry");
     refused("&stream=t", NULL, "x", 400, "one stream only");
+    /* What is checked is what is used: names of parameters are exact. */
+    create(server, "t");
+    http_response named;
+    cr_assert_eq(ask(port, "POST", "/events?STREAM=t&stream=s", NULL, "to s", &named), 200);
+    http_response_fini(&named);
+    cr_assert_eq(stats_of(server, "t").published, 0);
+    expect_data(c, "to s");
     cr_assert_eq(status_of(port, "POST", "/events", NULL, "x"), 400);
     http_response r;
     cr_assert_eq(ask(port, "POST", "/events?stream=none", NULL, "x", &r), 404);

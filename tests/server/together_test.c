@@ -201,9 +201,18 @@ Test(together, unknown_ids_are_gaps)
         }
         cr_assert_eq(gaps, STREAMS);
         http_close(c);
+        /* It broke before the other gaps were read: they come again, and nobody claims to know how much is missing. */
         c = join_after(port, query, after_first_gap);
-        int nexts[STREAMS] = {0};
-        expect_in_order(c, STREAMS, nexts, NULL); /* nothing is missing between number 0 and 1 */
+        gaps = events = 0;
+        while (gaps + events < 2 * STREAMS - 1) {
+            http_block block = next(c);
+            bool gap = block.type && strcmp(block.type, "gap") == 0;
+            cr_assert(!gap || strstr(block.data, "\"missed\":null"), "%s", block.data);
+            gaps += gap;
+            events += !gap;
+            http_block_fini(&block);
+        }
+        cr_assert_eq(gaps, STREAMS - 1);
         http_close(c);
         free(after_first_gap);
     }
@@ -351,6 +360,7 @@ Test(together, what_is_refused)
     cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=a", NULL, NULL), 400);
     cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=", NULL, NULL), 400);
     cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=none", NULL, NULL), 404);
+    cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=%FF", NULL, NULL), 404);
     cr_assert_eq(status_of(port, "POST", "/events?stream=a&stream=d%25", NULL, "x"), 405);
     char many[512] = "/events?stream=s0";
     for (int i = 1; i <= 32; i++)
@@ -393,5 +403,71 @@ Test(together, losses_are_announced)
     cr_assert_eq(told[1], EVENTS);
     cr_assert_gt(gaps, 1);
     http_close(c);
+    stop();
+}
+
+/* One of them is closed as slow: that is why all of them end. */
+Test(together, all_are_slow_when_one_is)
+{
+    sse_server_options options = fixture_options();
+    options.stream.slow = SSE_SLOW_CLOSE;
+    options.stream.ring_events = 8;
+    options.stream.history_events = SSE_OFF;
+    options.stream.slow_grace_ms = 10;
+    start_with(&options);
+    for (int i = 0; i < 5; i++) {
+        http_conn *c = join_silently(port, query, 4096);
+        wait_subscribers(server, names[1], 1);
+        while (stats_of(server, names[1]).subscribers > 0)
+            say(server, names[1], bulk(64 << 10));
+        wait_left(server, SSE_LEFT_SLOW, STREAMS * (uint64_t)(i + 1));
+        http_close(c);
+    }
+    cr_assert_eq(totals(server).left[SSE_LEFT_GONE], 0);
+    stop();
+}
+
+/* What may begin may also resume: a request that would be too large for the connection's memory with the id of its own events is
+ * refused at once. */
+Test(together, as_many_names_as_can_resume)
+{
+    sse_server_options options = fixture_options();
+    options.auto_stream = true;
+    options.connection_memory = 4096;
+    server = serve(&options, &port);
+    int accepted = 0, refused = 0;
+    for (int length = 4; length <= 220; length += 12) {
+        char streams[4096], *at = streams;
+        for (int i = 0; i < 8; i++)
+            at += sprintf(at, "%s%0*d", i ? "&stream=" : "", length, i);
+        char target[sizeof streams + 32];
+        snprintf(target, sizeof target, "/events?stream=%s", streams);
+        http_response answer;
+        http_conn *c = http_open_stream(port, target, NULL, NULL, LONG);
+        if (!c) {
+            cr_assert_eq(ask(port, "GET", target, NULL, NULL, &answer), 400);
+            cr_assert(strstr(answer.body, "too long"), "%s", answer.body);
+            http_response_fini(&answer);
+            refused++;
+            continue;
+        }
+        cr_assert_eq(refused, 0);
+        char name[256], header[2048];
+        snprintf(name, sizeof name, "%0*d", length, 3);
+        say(server, name, "x");
+        http_block block = next(c);
+        snprintf(header, sizeof header,
+                 "Last-Event-ID: %s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) "
+                 "AppleWebKit/537.36\r\nAccept: text/event-stream\r\n",
+                 block.id);
+        http_block_fini(&block);
+        http_close(c);
+        c = http_open_stream(port, target, header, NULL, LONG);
+        cr_assert_not_null(c, "names of %d bytes cannot resume", length);
+        http_close(c);
+        accepted++;
+    }
+    cr_assert_gt(accepted, 2);
+    cr_assert_gt(refused, 2);
     stop();
 }

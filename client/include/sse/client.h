@@ -243,7 +243,7 @@ typedef struct sse_subscribe_options {
  * Thread:  any.
  * Owns:    copies strings and callbacks, takes a reference to chan; the caller owns *out:
  *          sse_subscription_free().
- * Returns: SSE_OK, SSE_EINVAL (also `stream` and `streams` both set), SSE_ENOMEM, SSE_ESYS.
+ * Returns: SSE_OK, SSE_EINVAL (also `stream` and `streams` both set, or a NULL among the latter), SSE_ENOMEM, SSE_ESYS.
  * Partial: on an error *out is NULL. */
 SSE_API SSE_NODISCARD sse_err sse_subscription_new(sse_client *client,
                                                    const sse_subscribe_options *options,

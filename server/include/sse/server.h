@@ -259,7 +259,7 @@ SSE_API SSE_NODISCARD sse_err sse_server_set_cors_origins(sse_server *server,
  * say.
  * Thread:  any.
  * Returns: SSE_OK; SSE_EINVAL: a name that is empty, longer than 512 bytes, or holds control
- *          characters; SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
+ *          characters or is not UTF-8; SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_server_create_stream(sse_server *server, const char *name,
                                                        const sse_stream_options *options);
 
