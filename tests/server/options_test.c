@@ -2,6 +2,11 @@
 #include "hub.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static sse_err try_options(const sse_server_options *options)
 {
@@ -155,6 +160,54 @@ Test(options, origins_are_checked)
     cr_assert_eq(try_origin(NULL), SSE_EINVAL);
     cr_assert_eq(try_origin("https://a https://b"), SSE_EINVAL);
     cr_assert_eq(try_origin("https://a\r\nX: y"), SSE_EINVAL);
+}
+
+Test(options, origins_can_change)
+{
+    const char *const one[] = {"https://a.example"}, *const bad[] = {"https://a b", "x"};
+    sse_server *server;
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    cr_assert_eq(sse_server_set_cors_origins(server, one, 1), SSE_OK);
+    cr_assert_eq(sse_server_set_cors_origins(server, bad, 2), SSE_EINVAL);
+    const char *const missing[] = {NULL};
+    cr_assert_eq(sse_server_set_cors_origins(server, missing, 1), SSE_EINVAL);
+    cr_assert_eq(sse_server_set_cors_origins(server, NULL, 0), SSE_OK);
+    sse_server_free(server);
+}
+
+/* What is not taken over stays the caller's. */
+Test(options, sockets_that_are_no_listeners)
+{
+    sse_server *server;
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int idle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const int wrong[] = {file, idle, datagrams, -1};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_assert_eq(sse_server_listen_socket(server, wrong[i], NULL, 0), SSE_EINVAL, "%zu", i);
+    cr_assert_eq(listen(idle, 1), 0); /* the kernel chooses a port */
+    sse_server_close(server);
+    cr_assert_eq(sse_server_listen_socket(server, idle, NULL, 0), SSE_ECLOSED);
+    cr_assert(close(file) == 0 && close(idle) == 0 && close(datagrams) == 0);
+    sse_server_free(server);
+}
+
+/* A socket in its simplest form: blocking, with the port that the kernel chose. */
+Test(options, a_socket_that_listens)
+{
+    sse_server *server;
+    char bound[64];
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(listen(fd, 1), 0);
+    cr_assert_eq(sse_server_listen_socket(server, fd, bound, sizeof bound), SSE_OK);
+    unsigned port = 0;
+    cr_assert_eq(sscanf(bound, "0.0.0.0:%u", &port), 1, "%s", bound);
+    cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    sse_server_free(server);
+    cr_assert_eq(fcntl(fd, F_GETFD), -1, "it is still open");
 }
 
 Test(options, leave_reasons_have_names)
