@@ -1,6 +1,6 @@
 #!/bin/sh
 # The documents name only what is there: functions and metrics of the sources, options of the programs, files of the tree.
-# Usage: check_names.sh SOURCE_DIR BIN_DIR DOCUMENT...
+# Usage: COMMANDS_RUN='DOCUMENT...' check_names.sh SOURCE_DIR BIN_DIR DOCUMENT...; COMMANDS_RUN: those whose commands are run.
 set -eu
 source=$1 bin=$2
 shift 2
@@ -18,9 +18,17 @@ grep -rhoE '\b(sse|SSE)_[A-Za-z0-9_]+' lib server client tests CMakeLists.txt cm
 for program in sse-server sse-sub sse-pub; do "$bin/$program" --help; done >"$dir/help"
 "$bin/sse-bench" --help >>"$dir/help"
 for command in load fanout parse storm inside; do "$bin/sse-bench" "$command" --help >>"$dir/help" || :; done
-# Of other programs.
-others='--test --keep --prefix --preset --build --install --test-dir --fail-with-body --now --filter --help --version --target'
+# Of other programs, and of scripts.
+others='--test --keep --prefix --preset --build --install --test-dir --fail-with-body --now --filter --help --version --target --list'
 for document; do
+    # Blocks that are neither run nor marked.
+    case " $COMMANDS_RUN " in
+    *" $document "*) ;;
+    *)
+        line=$(awk '/^<!-- not run: / { marked = 1; next } /^```sh$/ && !marked { print NR; exit } { marked = 0 }' "$document")
+        [ -z "$line" ] || complain "$document:$line: these commands are not run, and do not say why"
+        ;;
+    esac
     grep -oE '\b(sse|SSE)_[A-Za-z0-9_]+' "$document" | sort -u | comm -23 - "$dir/known" >"$dir/unknown"
     while read -r name; do
         # The start of several names: SSE_FULL_…

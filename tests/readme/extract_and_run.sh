@@ -28,8 +28,8 @@ build_program() {
     "$cc" -Wall -Wextra -Werror "$@" -I"$source/lib/include" -I"$source/$side/include" "$dir/$name.c" -o "$dir/$name" \
         "$build/$side/libsse_$side.a" "$build/lib/libsse.a" $library -lpthread
 }
-build_program clock server -lmicrohttpd "$@"
-build_program server server -lmicrohttpd "$@"
+build_program clock server "-lmicrohttpd -lgnutls" "$@"
+build_program server server "-lmicrohttpd -lgnutls" "$@"
 build_program listen client -lcurl "$@"
 build_program client client -lcurl "$@"
 
