@@ -10,8 +10,11 @@
 #include "mhd.h"
 #include "subscriber.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 typedef struct output {
     char *buf;
@@ -281,6 +284,20 @@ static ptrdiff_t read_idle(sse__sub *sub, char *buf, size_t max, sse_leave_reaso
     return 0;
 }
 
+/* While more is due than fits, let what the library sends piece by piece leave in segments as large as the path takes: most of what a
+ * piece costs is its way through the network's layers and the peer's wake-up. It begins with the second piece, because the library
+ * uncorks a new socket once, behind the first. It ends, and the last segment leaves, before the connection sleeps or the body ends. A
+ * unix socket cannot be corked and does without. */
+static void gather(sse__sub *sub, bool full)
+{
+    bool cork = full && sub->filled;
+    int value = cork;
+    if (cork != sub->corked)
+        (void)setsockopt(sub->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+    sub->corked = cork;
+    sub->filled = full;
+}
+
 ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
 {
     for (;;) {
@@ -295,6 +312,8 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
                                                  : fill(sub, &out, &ending);
         if (n == 0)
             n = out.n > 0 ? (ptrdiff_t)out.n : read_idle(sub, buf, max, ending);
+        if (out.n == 0 || out.n == max) /* else the rest: the next call finds nothing more */
+            gather(sub, out.n == max);
         if (n > 0)
             atomic_store(&sub->sent_ms, sse__now_ms());
         if (out.oldest_ns != UINT64_MAX)

@@ -48,6 +48,8 @@ typedef struct sse__sub {
 
     sse__frame *current;       /* reader only: partly written, one reference */
     uint32_t offset;           /* reader only: bytes of current already written */
+    bool filled;               /* reader only: the last piece took the whole buffer */
+    bool corked;               /* reader only: the socket gathers pieces into large segments */
     bool said_farewell;        /* reader only: what comes before the end was written */
     sse_leave_reason said_end; /* connection's thread only: 0, or the end was told, and why */
     bool watched;              /* connection's thread only: the loop has it */
