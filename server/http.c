@@ -396,6 +396,7 @@ static bool serve_subscribe(const sse__http_call *call, exchange *ex)
         return sse__http_reply(call, &ex->answer);
     if (call->conn)
         sse__conn_relax(call->conn);
+    sse__http_completed(call->exchange); /* it may stay for long, and needs this no more */
     return sse__http_reply_stream(call, sub);
 }
 

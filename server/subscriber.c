@@ -134,21 +134,17 @@ static sse_err join(sse__sub *sub, struct sse__loop *loop)
     return err;
 }
 
-static char *copy_string(sse_str s)
+/* In one piece with its texts: there may be very many. */
+static sse__sub *alloc_one(const sse__sub_request *request, size_t i, sse_str last)
 {
-    char *copy = malloc(s.len + 1);
-    if (copy) {
-        memcpy(copy, s.ptr, s.len);
-        copy[s.len] = '\0';
-    }
-    return copy;
-}
-
-static sse__sub *alloc_one(const sse__sub_request *request, size_t i, sse_str last_id)
-{
-    sse__sub *sub = calloc(1, sizeof *sub);
+    sse_str address = sse_cstr(request->address);
+    sse__sub *sub = calloc(1, sizeof *sub + address.len + 1 + last.len + 1);
     if (!sub)
         return NULL;
+    sub->address = (char *)(sub + 1);
+    sub->last_event_id = sub->address + address.len + 1;
+    memcpy(sub->address, address.ptr, address.len);
+    memcpy(sub->last_event_id, last.ptr, last.len);
     sse__mutex_init(&sub->mu, SSE__RANK_SUBSCRIBER);
     sub->source.kind = SSE__SOURCE_SUB;
     sub->stream = sse__stream_ref(request->streams[i]);
@@ -159,12 +155,7 @@ static sse__sub *alloc_one(const sse__sub_request *request, size_t i, sse_str la
     sub->slot = -1;
     sub->expires_ms = request->expires_ms;
     atomic_init(&sub->sent_ms, sse__now_ms());
-    sub->address = strdup(request->address);
-    sub->last_event_id = copy_string(last_id);
-    if (sub->address && sub->last_event_id)
-        return sub;
-    sse__sub_destroy(sub);
-    return NULL;
+    return sub;
 }
 
 static sse_err sub_alloc(const sse__sub_request *request, sse__sub **out)
@@ -417,8 +408,6 @@ void sse__sub_destroy(sse__sub *sub)
         sse__frame_unref(sub->current);
         sse__held_fini(&sub->held);
         sse__mutex_fini(&sub->mu);
-        free(sub->address);
-        free(sub->last_event_id);
         sse__stream_unref(sub->stream);
         free(sub);
     }

@@ -273,7 +273,7 @@ static void request_with_failures(const char *request, int status, size_t at_lea
 
 Test(alloc, subscribing)
 {
-    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 5);
+    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3);
 }
 
 Test(alloc, subscribing_after_an_unknown_id)
@@ -284,7 +284,7 @@ Test(alloc, subscribing_after_an_unknown_id)
 
 Test(alloc, subscribing_to_several)
 {
-    request_with_failures("GET /events?stream=t&stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 10);
+    request_with_failures("GET /events?stream=t&stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 6);
 }
 
 Test(alloc, replaying)
