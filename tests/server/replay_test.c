@@ -3,10 +3,13 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sse/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static sse_server *server;
 static uint16_t port;
@@ -442,4 +445,30 @@ Test(replay, a_gap_is_base64_where_data_is)
     http_block_fini(&gap);
     http_close(c);
     sse_server_free(server);
+}
+
+/* What does not fit into the connection's buffer at once goes out in larger segments than the buffer is. */
+Test(replay, leaves_in_large_segments)
+{
+    start(NULL);
+    char data[101] = "";
+    memset(data, 'x', 100);
+    for (int i = 0; i < 1000; i++)
+        say(server, "s", data);
+    wait_published(server, "s", 1000);
+    http_conn *c = join(port, "s");
+    for (int i = 0; i < 1000; i++)
+        expect_data(c, data);
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    cr_assert_eq(getsockopt(http_fd(c), IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    uint64_t pieces = info.tcpi_bytes_received / 8192; /* the buffer is no larger by default */
+    cr_assert_geq(pieces, 12);
+    cr_assert_leq(info.tcpi_data_segs_in, pieces / 2 + 2, "%u segments", info.tcpi_data_segs_in);
+
+    /* The last of it leaves at once, and so does what comes later: nothing waits for more. */
+    say(server, "s", "later");
+    expect_data(c, "later");
+    http_close(c);
+    stop();
 }
