@@ -1,5 +1,6 @@
 /* The options of sse-server: their names, their helps, and what makes a good value. One thread. */
 #include "tool_config.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,8 @@ static bool set_stream(void *target, const char *value)
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
             return false;
-    return n > 0 && n <= 512 && tool_set_list(target, value);
+    return n > 0 && n <= 512 && sse__utf8_valid_prefix(value, n) == n &&
+           tool_set_list(target, value);
 }
 
 static bool set_listen(void *target, const char *value)

@@ -111,6 +111,7 @@ Test(server_config, mistakes_are_told_with_their_line)
     refused("# config\nconfig = other\n", 2, "'config'");
     refused("check-config = yes\n", 1, "'check-config'");
     refused("stream =\n", 1, "'stream': '' is not valid");
+    refused("stream = \xff\n", 1, "'stream'");
     refused("listen = 127.0.0.1\n", 1, "'listen'");
     refused("cors-origin = http://a http://b\n", 1, "'cors-origin'");
     refused("connection-memory = 100\n", 1, "'connection-memory'");
@@ -289,9 +290,9 @@ static const char *line_with(const hub *h, const char *message)
 
 Test(server_config, json_log)
 {
-    hub h = hub_start(
-        ARGS("--stream=a \"b\" \\ \xc3\xa4\xff", "--log-format=json", "--log-level=debug"));
-    http_close(follow(&h, "a%20%22b%22%20%5C%20%C3%A4%FF", NULL, NULL));
+    hub h =
+        hub_start(ARGS("--stream=a \"b\" \\ \xc3\xa4", "--log-format=json", "--log-level=debug"));
+    http_close(follow(&h, "a%20%22b%22%20%5C%20%C3%A4", NULL, NULL));
     cr_assert(proc_wait_stderr(h.process, "subscriber left", LONG));
     const char *came = line_with(&h, "subscriber came");
     int year, day, ms;
@@ -303,8 +304,22 @@ Test(server_config, json_log)
     cr_assert_str_eq(member(came, "level"), "debug");
     cr_assert_str_eq(member(came, "peer"), "127.0.0.1");
     cr_assert_str_eq(member(came, "number"), "1");
-    cr_assert_str_eq(member(came, "stream"), "a \"b\" \\ \xc3\xa4\xef\xbf\xbd");
+    cr_assert_str_eq(member(came, "stream"), "a \"b\" \\ \xc3\xa4");
     cr_assert_null(json_member(came, "reason"));
     cr_assert_str_eq(member(line_with(&h, "subscriber left"), "reason"), "gone");
+    hub_end(&h);
+}
+
+/* The file's bytes are in the message. */
+Test(server_config, json_log_of_any_bytes)
+{
+    const char *file = config_with("stream = s\n");
+    hub h = hub_start(ARGS("--config", file, "--log-format=json"));
+    rewrite(file, "\xff\x01\"\\\xc3 = 1\n");
+    reload(&h, "not reloaded");
+    char line[4096];
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(err_of(h.process), "\n"), err_of(h.process));
+    cr_assert_str_eq(member(line, "message"),
+                     text("%s:1: unknown option '\xef\xbf\xbd\x01\"\\\xef\xbf\xbd'", file));
     hub_end(&h);
 }
