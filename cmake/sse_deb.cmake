@@ -76,7 +76,7 @@ if(SSE_BUILD_SERVER)
   sse_deb(libsse-server0 server libs "libsse0 (= ${version})" "Server-Sent Events: server library
 ${all} This library is a hub of streams inside a program, on
 libmicrohttpd.")
-  string(APPEND development ", libsse-server0 (= ${version}), libmicrohttpd-dev")
+  string(APPEND development ", libsse-server0 (= ${version}), libmicrohttpd-dev, libgnutls28-dev")
 endif()
 if(SSE_BUILD_CLIENT)
   sse_deb(libsse-client0 client libs "libsse0 (= ${version})" "Server-Sent Events: client library

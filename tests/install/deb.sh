@@ -22,9 +22,9 @@ depends() { # depends PACKAGE WORDS: the package depends on each
     done
 }
 depends libsse0 libc6
-depends libsse-server0 'libsse0 libmicrohttpd12'
+depends libsse-server0 'libsse0 libmicrohttpd12 libgnutls30'
 depends libsse-client0 'libsse0 libcurl4'
-depends libsse-dev 'libsse0 libsse-server0 libsse-client0 libmicrohttpd-dev libcurl4-openssl-dev'
+depends libsse-dev 'libsse0 libsse-server0 libsse-client0 libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev'
 depends sse-tools 'libmicrohttpd12 libcurl4'
 case "$(field libsse0 Depends)" in *curl* | *microhttpd*) fail "libsse0 needs more than the C library" ;; esac
 
