@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "hub.h"
 #include "mhd.h"
+#include "page.h"
 #include "subscriber.h"
 
 #include <stdio.h>
@@ -27,7 +28,14 @@
 /* A body with many events may be so many times as large as one event. */
 #define BATCH_FACTOR 16
 
-typedef enum route { ROUTE_EVENTS, ROUTE_STREAMS, ROUTE_METRICS, ROUTE_HEALTH, ROUTE_NONE } route;
+typedef enum route {
+    ROUTE_EVENTS,
+    ROUTE_STREAMS,
+    ROUTE_METRICS,
+    ROUTE_HEALTH,
+    ROUTE_PAGE,
+    ROUTE_NONE
+} route;
 
 typedef enum verb { VERB_GET, VERB_HEAD, VERB_POST, VERB_DELETE, VERB_OPTIONS, VERB_OTHER } verb;
 
@@ -106,14 +114,6 @@ static bool from_elsewhere(const sse__http_call *call)
     return !authority || !host || strcasecmp(authority + 3, host) != 0;
 }
 
-/* No browser leaves Host out. */
-static bool for_somebody_else(const sse__http_call *call)
-{
-    const char *host = sse__mhd_header(call->connection, "Host");
-    bool ask = call->hub->options.host_name_count > 0 || sse__mhd_is_loopback(call->connection);
-    return ask && host && !sse__http_known_host(call->hub, host);
-}
-
 /* When a permission ends, by our own clock; 0: never. */
 static uint64_t expiry_ms(const verdict *v)
 {
@@ -122,7 +122,7 @@ static uint64_t expiry_ms(const verdict *v)
         return 0;
     clock_gettime(CLOCK_REALTIME, &wall);
     int64_t left_ms = v->expiry_unix_s * 1000 - (wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
-    return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0) + 1; /* rounded up */
+    return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
 }
 
 static void refuse(const verdict *v, int status, sse__answer *answer)
@@ -239,7 +239,9 @@ static route find_route(const sse__http_call *call)
         return ROUTE_STREAMS;
     if (strcmp(call->url, "/metrics") == 0)
         return ROUTE_METRICS;
-    return strcmp(call->url, "/healthz") == 0 ? ROUTE_HEALTH : ROUTE_NONE;
+    if (strcmp(call->url, "/healthz") == 0)
+        return ROUTE_HEALTH;
+    return call->hub->options.page && sse__page_has(call->url) ? ROUTE_PAGE : ROUTE_NONE;
 }
 
 static verb find_verb(const sse__http_call *call, route to)
@@ -283,8 +285,6 @@ static void look_ahead(const sse__http_call *call, exchange *ex)
         /* Who is right about where the next request begins (RFC 9112, 6.3)? Nobody finds out. */
         ex->at_once = true;
         sse__answer_error(&ex->answer, 400, "Content-Length is there twice.");
-    } else if (for_somebody_else(call)) {
-        sse__answer_error(&ex->answer, 421, "This server does not go by that name (--host-name).");
     } else if (ex->route == ROUTE_NONE) {
         sse__answer_error(&ex->answer, 404, "There is nothing at %.200s.", call->url);
     } else if (ex->verb == VERB_OTHER) {
@@ -458,6 +458,8 @@ static bool serve_inspect(const sse__http_call *call, exchange *ex)
             sse__answer_err(answer, SSE_ECLOSED, "");
         else
             sse__answer_error(answer, 200, "ok");
+    } else if (ex->route == ROUTE_PAGE) {
+        sse__http_page(call->url, answer); /* it holds no secret, and is where a token is entered */
     } else if (allowed(call, SSE_ACTION_INSPECT, NULL, answer, NULL)) {
         if (ex->route == ROUTE_STREAMS)
             sse__http_streams(hub, answer);

@@ -37,6 +37,8 @@ typedef struct sse__answer {
     const char *allow;       /* of a 405 */
     const char *retry_after; /* of a 429 or 503 */
     char reason[128];        /* of a 401: why the token is no good; "" when there was none */
+    const struct sse__header *headers; /* more of them; static */
+    size_t header_count;
     sse__text body;
 } sse__answer;
 
@@ -51,8 +53,6 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer);
 bool sse__http_reply_preflight(const sse__http_call *call, const char *allow);
 /* Answer with an event stream; sub NULL: its head only. */
 bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub);
-/* Does a Host header name this machine, or one of the names that the hub goes by? */
-bool sse__http_known_host(const sse_server *hub, const char *host);
 /* The value for Access-Control-Allow-Origin, or NULL. */
 const char *sse__http_allowed_origin(sse_server *hub, const char *origin);
 

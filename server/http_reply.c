@@ -132,6 +132,9 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
     add_common(&h, call);
     if (answer->body.len > 0 || answer->type)
         add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
+    for (size_t i = 0; i < answer->header_count; i++)
+        if (!user_sets(call->hub, answer->headers[i].name))
+            add(&h, answer->headers[i].name, answer->headers[i].value);
     add(&h, "Allow", answer->allow);
     add(&h, "Retry-After", answer->retry_after);
     char challenge[200] = "Bearer";
@@ -153,10 +156,8 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
 static void add_event_stream(headers *h, const sse__http_call *call)
 {
     add(h, "Content-Type", "text/event-stream");
-    /* A token in the query must not stay in a cache (RFC 6750, 2.3). */
-    bool token = sse__mhd_query(call->connection, "access_token").ptr != NULL;
-    if (token || !user_sets(call->hub, "Cache-Control"))
-        add(h, "Cache-Control", token ? "private, no-store" : "no-cache");
+    if (!user_sets(call->hub, "Cache-Control"))
+        add(h, "Cache-Control", "no-cache");
     if (!user_sets(call->hub, "X-Accel-Buffering"))
         add(h, "X-Accel-Buffering", "no");
     add_common(h, call);

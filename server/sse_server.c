@@ -231,6 +231,7 @@ static enum tool_exit create_server(program *p)
     sse_server_options *o = &p->config.options;
     o->callbacks = (sse_server_callbacks){authorize, on_subscribe, on_unsubscribe};
     o->user = p;
+    o->page = !p->config.no_page;
     /* log_line() knows the level, which may change. */
     o->logger = (sse_logger){.fn = write_log, .user = p, .level = SSE_LOG_DEBUG};
     p->starting = true;

@@ -267,6 +267,54 @@ Test(http, health_streams_and_metrics)
     stop();
 }
 
+/* The page is there when asked for, and needs no leave: that is entered there. */
+static int refuse_all(void *user, const sse_request *request)
+{
+    (void)user;
+    (void)request;
+    return 401;
+}
+
+static void expect_page(const char *path, const char *type, const char *start)
+{
+    http_response r;
+    cr_assert_eq(ask(port, "GET", path, NULL, NULL, &r), 200, "%s", path);
+    expect_header(&r, "Content-Type", type);
+    expect_header(&r, "X-Content-Type-Options", "nosniff");
+    expect_header(&r, "Referrer-Policy", "no-referrer");
+    expect_header(&r, "X-Frame-Options", "SAMEORIGIN"); /* the user's word counts */
+    cr_assert_not_null(strstr(http_header(&r, "Content-Security-Policy"), "default-src 'none'"));
+    cr_assert_eq(strncmp(r.body, start, strlen(start)), 0, "%s: %.40s", path, r.body);
+    cr_assert_eq(strlen(r.body), r.body_len);
+    http_response_fini(&r);
+    cr_assert_eq(status_of(port, "POST", path, NULL, "x"), 405);
+}
+
+Test(http, page)
+{
+    static const char *const paths[] = {"/", "/page.js", "/page.css", "/feed.js", "/index.html"};
+    start(NULL);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        cr_assert_eq(status_of(port, "GET", paths[i], NULL, NULL), 404);
+    stop();
+
+    static const char *const headers[] = {"X-Frame-Options: SAMEORIGIN"};
+    sse_server_options options = fixture_options();
+    options.page = true;
+    options.http_publish = true;
+    options.callbacks.authorize = refuse_all;
+    options.headers = headers;
+    options.header_count = 1;
+    start(&options);
+    expect_page("/", "text/html; charset=utf-8", "<!DOCTYPE html>");
+    expect_page("/page.css", "text/css; charset=utf-8", ":root");
+    expect_page("/page.js", "text/javascript; charset=utf-8", "//");
+    expect_page("/feed.js", "text/javascript; charset=utf-8", "//");
+    cr_assert_eq(status_of(port, "GET", "/page.h", NULL, NULL), 404);
+    cr_assert_eq(status_of(port, "GET", "/streams", NULL, NULL), 401);
+    stop();
+}
+
 /* retry is the first thing on the stream */
 Test(http, retry_comes_first)
 {

@@ -163,12 +163,6 @@ typedef struct sse_server_options {
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
     size_t cors_origin_count; /* of cors_origins */
-    /* A page of another origin can make its own name mean 127.0.0.1 (DNS rebinding), and would then be at home on a hub of this machine.
-     * So a request that comes from a loopback address must name an IP address, localhost, or one of these in its Host header, or gets
-     * 421; "*" for any. A proxy on this machine that passes the Host header on needs its names here. Once there is one, requests from
-     * elsewhere are held to them as well. Copied. */
-    const char *const *host_names;
-    size_t host_name_count; /* of host_names */
     /* PEM files: the certificate with those that lead to its authority, and its key. With them sse_server_listen() serves HTTPS (TLS
      * 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new() and sse_server_tls_reload(). */
     const char *tls_cert_file;
@@ -178,7 +172,8 @@ typedef struct sse_server_options {
     sse_logger logger;              /* what the library has to tell */
     bool auto_stream;               /* make a stream on its first subscribe or publish */
     bool http_publish;              /* let clients publish and remove streams over HTTP */
-    bool reserved[6];
+    bool page; /* serve a page at / that lists streams, watches them and publishes */
+    bool reserved[5];
 } sse_server_options;
 /* Use: sse_server_options options; sse_server_options_init(&options); */
 SSE_API void sse_server_options_init(sse_server_options *options);
@@ -207,7 +202,7 @@ SSE_API void sse_server_stop(sse_server *server);
 SSE_API void sse_server_free(sse_server *server);
 
 /* Listen and serve with I/O threads of the server's own: the routes are /events, /streams,
- * /healthz, /metrics. May be called several times. address: "HOST:PORT", "[IPV6]:PORT", ":PORT"
+ * /healthz, /metrics, and / with the option `page`. May be called several times. address: "HOST:PORT", "[IPV6]:PORT", ":PORT"
  * (all addresses), "unix:PATH". Port 0 picks a free one. With a certificate TCP addresses are served
  * over TLS; "http://" before the address makes a plain listener, "https://" says what is meant.
  * Listeners of both kinds share the streams.
