@@ -6,7 +6,6 @@
 
 #include "hub.h"
 #include "process.h"
-#include "utf8.h"
 
 #include <inttypes.h>
 #include <sse/version.h>
@@ -182,6 +181,7 @@ typedef struct stream_series {
     uint32_t left;
 } stream_series;
 
+/* Names of streams are UTF-8 without control characters, as labels have to be. */
 static void add_label_value(sse__text *text, const char *value)
 {
     for (; *value; value++) {
@@ -194,10 +194,6 @@ static void add_label_value(sse__text *text, const char *value)
 static int add_stream(void *user, const char *name, const sse_stream_stats *stats)
 {
     stream_series *series = user;
-    size_t len = strlen(name);
-    /* A label is UTF-8, and two names must not become one. */
-    if (sse__utf8_valid_prefix(name, len) != len)
-        return 0;
     for (size_t i = 0; i < STREAM_FAMILIES; i++) {
         sse__text *text = &series->texts[i];
         uint64_t value;

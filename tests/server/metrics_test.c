@@ -330,7 +330,6 @@ Test(metrics, single_streams_are_bounded)
     options.metrics_streams = 2;
     start(&options);
     create(server, "a\"\\");
-    create(server, "\xff");
     create(server, "z");
     say(server, "s", "x");
     m = scrape();
@@ -342,11 +341,9 @@ Test(metrics, single_streams_are_bounded)
 
     options.metrics_streams = 10;
     start(&options);
-    create(server, "\xff");
     create(server, "z");
     m = scrape();
-    cr_assert_eq(metrics_count(m, "sse_stream_subscribers{"), 2,
-                 "a name that is not UTF-8 has none");
+    cr_assert_eq(metrics_count(m, "sse_stream_subscribers{"), 2);
     expect_value(m, "sse_stream_gaps_total{stream=\"z\"}", 0);
     metrics_free(m);
     stop();
