@@ -60,15 +60,6 @@ bool sse__pending_find_stream(const char *line, size_t n, sse_str *out)
     return false;
 }
 
-/* The first that is not full. */
-static uint32_t tls_shard(sse__loop *loop)
-{
-    for (uint32_t i = 0; i < SSE__SHARDS; i++)
-        if (!loop->tls_shards[i] || loop->tls_shards[i]->connections < SSE__TLS_FILL)
-            return i;
-    return loop->next_shard++;
-}
-
 static sse__loop *choose(sse__loop *loop, sse__pending *pending, const char *line, size_t n)
 {
     if (pending->tls) {
@@ -77,20 +68,18 @@ static sse__loop *choose(sse__loop *loop, sse__pending *pending, const char *lin
     }
     sse_str stream;
     if (!sse__pending_find_stream(line, n, &stream)) {
-        pending->shard = loop->next_shard++;
+        pending->hash = loop->next_shard++;
         return loop;
     }
     uint64_t hash = sse__strhash(stream.ptr, stream.len);
-    pending->shard = (uint32_t)(hash % SSE__SHARDS);
+    pending->hash = (uint32_t)hash;
     struct sse_server *hub = loop->hub;
-    return hub->loops[hash / SSE__SHARDS % hub->nloops];
+    return hub->loops[(hash >> 32) % hub->nloops];
 }
 
 void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
 {
-    if (pending->tls)
-        pending->shard = tls_shard(loop);
-    sse__shard *shard = sse__loop_shard(loop, pending->shard, pending->tls);
+    sse__shard *shard = sse__loop_shard(loop, pending->hash, pending->tls);
     int fd = pending->fd;
     if (!shard) {
         sse__pending_drop(loop, pending);

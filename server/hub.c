@@ -58,7 +58,7 @@ sse_err sse_server_new(const sse_server_options *options, sse_server **out)
     sse__mutex_init(&hub->identity_mu, SSE__RANK_LEAF);
     sse_err err = sse__options_init(hub, options);
     if (err == SSE_OK)
-        err = sse__loop_new(hub, &hub->keeper);
+        err = sse__loop_new(hub, 0, &hub->keeper);
     if (err == SSE_OK)
         err = sse__loop_start(hub->keeper, "sse-keeper");
     if (err != SSE_OK) {

@@ -180,7 +180,7 @@ static sse_err start_loops_locked(sse_server *hub)
     struct sse__loop **loops = calloc(n, sizeof(struct sse__loop *));
     sse_err err = loops ? SSE_OK : SSE_ENOMEM;
     for (size_t i = 0; i < n && err == SSE_OK; i++)
-        err = sse__loop_new(hub, &loops[i]);
+        err = sse__loop_new(hub, sse__shards_number(n), &loops[i]);
     if (err == SSE_OK) {
         hub->loops = loops;
         hub->nloops = n;

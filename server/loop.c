@@ -1,15 +1,13 @@
 /* The I/O loop.
  *
  * One thread. A turn: take what others have posted (streams with news, subscribers of user daemons
- * that came or went, sockets), resume the subscribers concerned, run the shards that have something
- * to do until they have nothing more, look at the clock, wait. Nobody's wake-up is lost: who posts
+ * that came or went, sockets), resume some of the subscribers concerned, run the shards that have
+ * something to do (shard.c), look at the clock, wait if there is nothing more to do. Nobody's wake-up is lost: who posts
  * does so under mu and then writes to wake_fd if the loop said that it sleeps; the loop says so
  * before its last look at what was posted. */
 #include "loop_internal.h"
 
 #include "clock.h"
-#include "mhd.h"
-#include "tls.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +16,7 @@
 #include <unistd.h>
 
 #define EVENTS 256
+#define WAKE_AT_ONCE 128
 #define REMOVAL_MS                                                                                 \
     5000 /* for subscribers of removed streams, when drain_ms is off; and for expired ones */
 
@@ -25,12 +24,13 @@
 
 static void end_if_vanished(sse__sub *sub);
 
-sse_err sse__loop_new(struct sse_server *hub, sse__loop **out)
+sse_err sse__loop_new(struct sse_server *hub, uint32_t shards, sse__loop **out)
 {
     sse__loop *loop = calloc(1, sizeof *loop);
     if (!loop)
         return SSE_ENOMEM;
     loop->hub = hub;
+    loop->nshards = shards;
     sse__mutex_init(&loop->mu, SSE__RANK_LOOP);
     loop->wake_source.kind = SSE__SOURCE_WAKE;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -162,55 +162,6 @@ void sse__loop_hand_over(sse__loop *to, sse__pending *pending)
     }
 }
 
-/* ---- shards ---- */
-
-sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number, bool tls)
-{
-    sse__shard **place = &(tls ? loop->tls_shards : loop->shards)[number % SSE__SHARDS];
-    if (*place)
-        return *place;
-    sse__shard *shard = calloc(1, sizeof *shard);
-    if (!shard)
-        return NULL;
-    shard->source.kind = SSE__SOURCE_SHARD;
-    shard->hub = loop->hub;
-    shard->loop = loop;
-    shard->tls = tls;
-    shard->daemon = sse__mhd_start(shard, loop->hub);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &shard->source};
-    if (!shard->daemon ||
-        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, sse__mhd_epoll_fd(shard->daemon), &event) != 0) {
-        if (shard->daemon)
-            sse__mhd_stop(shard->daemon);
-        free(shard);
-        return NULL;
-    }
-    *place = shard;
-    return shard;
-}
-
-void sse__loop_activate(sse__shard *shard)
-{
-    if (shard->active)
-        return;
-    shard->active = true;
-    shard->next_active = shard->loop->active;
-    shard->loop->active = shard;
-}
-
-/* Run what is active; what wants to go on at once stays active. */
-static void run_shards(sse__loop *loop)
-{
-    sse__shard *shard = loop->active;
-    loop->active = NULL;
-    for (sse__shard *next; shard; shard = next) {
-        next = shard->next_active;
-        shard->active = false;
-        if (sse__mhd_run(shard))
-            sse__loop_activate(shard);
-    }
-}
-
 /* ---- streams with news ---- */
 
 static void wake_sub(sse__sub *sub)
@@ -279,17 +230,56 @@ static void note_ending(sse__loop *loop, sse__group *group)
     sse__stream_ref(group->stream);
 }
 
-static void serve_group(sse__loop *loop, sse__group *group)
+/* Begin with the next stream that has news. What comes from now on posts it again. */
+static bool take_group(sse__loop *loop)
 {
-    sse__stream *st = group->stream;
-    sse__mutex_lock(&st->mu);
-    for (sse__sub *sub = group->subs; sub; sub = sub->next)
-        wake_sub(sub); /* resumes under st->mu: the subscribers may not leave meanwhile */
-    bool ending = st->end_reason != 0 && group->subs;
-    sse__mutex_unlock(&st->mu);
+    sse__mutex_lock(&loop->mu);
+    sse__group *group = loop->groups_first;
+    if (group) {
+        loop->groups_first = group->queued;
+        if (!group->queued)
+            loop->groups_last = NULL;
+        group->in_queue = false;
+    }
+    sse__mutex_unlock(&loop->mu);
+    if (!group)
+        return false;
+    loop->served = group; /* with the queue's reference to the stream */
+    sse__mutex_lock(&group->stream->mu);
+    group->wake_next = group->subs;
+    bool ending = group->stream->end_reason != 0 && group->subs;
+    sse__mutex_unlock(&group->stream->mu);
     if (ending)
         note_ending(loop, group);
-    sse__stream_unref(st); /* the queue's */
+    return true;
+}
+
+/* Wake up to n subscribers of the stream that is being served. Returns how many there were. */
+static size_t serve_some(sse__loop *loop, size_t n)
+{
+    sse__group *group = loop->served;
+    size_t woken = 0;
+    sse__mutex_lock(&group->stream->mu);
+    for (; group->wake_next && woken < n; woken++) {
+        wake_sub(group->wake_next); /* resumes under stream.mu: it may not leave meanwhile */
+        group->wake_next = group->wake_next->next;
+    }
+    bool done = !group->wake_next;
+    sse__mutex_unlock(&group->stream->mu);
+    if (done) {
+        loop->served = NULL;
+        sse__stream_unref(group->stream);
+    }
+    return woken;
+}
+
+/* Streams with news, so many subscribers at once that what was touched for the wake-up is still in the processor's cache when their
+ * connections run, and that the first need not wait until all are awake. */
+static void serve_groups(sse__loop *loop)
+{
+    size_t left = WAKE_AT_ONCE;
+    while (left > 0 && (loop->served || take_group(loop)))
+        left -= serve_some(loop, left);
 }
 
 static void force_ending(sse__loop *loop, uint64_t now_ms)
@@ -336,8 +326,6 @@ static void take_posted(sse__loop *loop, sse__sub *sub)
 static bool take_queue(sse__loop *loop)
 {
     sse__mutex_lock(&loop->mu);
-    sse__group *group = loop->groups_first;
-    loop->groups_first = loop->groups_last = NULL;
     sse__sub *posted = loop->posted;
     loop->posted = NULL;
     sse__pending *incoming = loop->incoming;
@@ -345,84 +333,13 @@ static bool take_queue(sse__loop *loop)
     bool stop = loop->stop;
     sse__mutex_unlock(&loop->mu);
 
-    for (sse__group *next; group; group = next) {
-        sse__mutex_lock(&loop->mu);
-        next = group->queued;
-        group->in_queue = false;
-        sse__mutex_unlock(&loop->mu);
-        serve_group(loop, group);
-    }
     take_posted(loop, posted);
     for (sse__pending *next; incoming; incoming = next) {
         next = incoming->next;
         sse__pending_adopt(loop, incoming);
     }
+    serve_groups(loop);
     return !stop;
-}
-
-/* ---- deadlines of connections ---- */
-
-sse__conn *sse__conn_new(sse__shard *shard, int fd)
-{
-    sse__conn *conn = calloc(1, sizeof *conn);
-    if (!conn)
-        return NULL;
-    conn->shard = shard;
-    conn->fd = fd;
-    sse__conn_expect(conn);
-    return conn;
-}
-
-void sse__conn_relax(sse__conn *conn)
-{
-    sse__loop *loop = conn->shard->loop;
-    if (!conn->waiting)
-        return;
-    conn->waiting = false;
-    if (conn->prev)
-        conn->prev->next = conn->next;
-    else
-        loop->conn_first = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
-    else
-        loop->conn_last = conn->prev;
-}
-
-void sse__conn_expect(sse__conn *conn)
-{
-    sse__loop *loop = conn->shard->loop;
-    uint32_t timeout_ms = loop->hub->options.request_timeout_ms;
-    sse__conn_relax(conn);
-    if (timeout_ms == SSE_OFF)
-        return;
-    conn->waiting = true;
-    conn->deadline_ms = sse__now_ms() + timeout_ms;
-    conn->next = NULL;
-    conn->prev = loop->conn_last;
-    if (conn->prev)
-        conn->prev->next = conn;
-    else
-        loop->conn_first = conn;
-    loop->conn_last = conn;
-}
-
-void sse__conn_free(sse__conn *conn)
-{
-    sse__conn_relax(conn);
-    sse__identity_unref(conn->identity);
-    free(conn);
-}
-
-/* MHD still owns the descriptor; it sees the end and closes it. */
-static void expire_conns(sse__loop *loop, uint64_t now_ms)
-{
-    while (loop->conn_first && loop->conn_first->deadline_ms <= now_ms) {
-        sse__conn *conn = loop->conn_first;
-        sse__conn_relax(conn);
-        shutdown(conn->fd, SHUT_RDWR);
-        sse__loop_activate(conn->shard);
-    }
 }
 
 /* ---- the turn ---- */
@@ -447,7 +364,7 @@ static void tick(sse__loop *loop, uint64_t now_ms)
         sse__wheel_tick(&loop->wheel, now_ms, heartbeat_due);
     }
     sse__pending_expire(loop, now_ms, false);
-    expire_conns(loop, now_ms);
+    sse__conn_expire(loop, now_ms);
     force_ending(loop, now_ms);
     resume_accept(loop);
     if (loop == loop->hub->keeper)
@@ -482,13 +399,13 @@ static void handle_event(sse__loop *loop, struct epoll_event *event)
 static void wait_for_events(sse__loop *loop)
 {
     struct epoll_event events[EVENTS];
-    uint64_t now_ms = sse__now_ms();
+    uint64_t now_ms = loop->active || loop->served ? UINT64_MAX : sse__now_ms();
     int timeout = 0;
     uint64_t until_ms = loop->wheel.next_tick_ms;
     const sse__sub *next = sse__expiry_first(&loop->expiry);
     if (next && next->expires_ms < until_ms)
         until_ms = next->expires_ms;
-    if (!loop->active && now_ms < until_ms) {
+    if (now_ms < until_ms) {
         timeout = (int)(until_ms - now_ms);
         atomic_store(&loop->sleeping, true);
         sse__mutex_lock(&loop->mu);
@@ -502,17 +419,6 @@ static void wait_for_events(sse__loop *loop)
         handle_event(loop, &events[i]);
 }
 
-static void stop_shards(sse__shard *shards[SSE__SHARDS])
-{
-    for (size_t i = 0; i < SSE__SHARDS; i++) {
-        if (!shards[i])
-            continue;
-        sse__mhd_stop(shards[i]->daemon);
-        free(shards[i]);
-        shards[i] = NULL;
-    }
-}
-
 /* Everything that waits for this loop goes: nothing may be posted from now on. */
 static void wind_up(sse__loop *loop)
 {
@@ -520,9 +426,11 @@ static void wind_up(sse__loop *loop)
     loop->stopped = true;
     sse__mutex_unlock(&loop->mu);
     (void)take_queue(loop);
+    while (loop->served || take_group(loop))
+        (void)serve_some(loop, SIZE_MAX);
     /* What was cut off ends in the first rounds. A client that never stops asking must not hold us. */
     for (unsigned round = 0; loop->active && (loop->nsubs > 0 || round < 4); round++)
-        run_shards(loop);
+        sse__shards_run(loop);
     sse__pending_expire(loop, 0, true);
     for (sse__group *group = loop->ending, *next; group; group = next) {
         next = group->next_ending;
@@ -530,15 +438,14 @@ static void wind_up(sse__loop *loop)
         sse__stream_unref(group->stream);
     }
     loop->ending = NULL;
-    stop_shards(loop->shards);
-    stop_shards(loop->tls_shards);
+    sse__shards_stop(loop);
 }
 
 static void *loop_main(void *arg)
 {
     sse__loop *loop = arg;
     while (take_queue(loop)) {
-        run_shards(loop);
+        sse__shards_run(loop);
         uint64_t now_ms = sse__now_ms();
         if (now_ms >= loop->wheel.next_tick_ms)
             tick(loop, now_ms);

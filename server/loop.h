@@ -19,13 +19,7 @@ struct sse__group;
 struct sse__stream;
 struct sse__loop;
 
-/* Subscribers of one stream are served by one shard where possible, so that a wake-up walks a short
- * list. */
-#define SSE__SHARDS 128
-
-/* Under TLS nobody can see the stream before the connection has its shard: they are filled one after the other, each up to this
- * many connections, so that a stream's few subscribers touch few shards and no shard's list gets long; then in turn. */
-#define SSE__TLS_FILL 256
+#define SSE__SHARDS 1024 /* a loop's, at most; a power of two */
 
 typedef struct sse__shard {
     sse__source source;
@@ -33,8 +27,9 @@ typedef struct sse__shard {
     struct sse__loop *loop;
     struct MHD_Daemon *daemon;
     struct sse__shard *next_active;
-    uint32_t connections; /* TLS only */
-    uint32_t idle_turns;  /* TLS only: see sse__mhd_run() */
+    uint32_t connections;
+    uint32_t idle_turns; /* TLS only: see sse__mhd_run() */
+    uint32_t spill;      /* where the next connections go whose home this is, once it is full */
     bool active;
     bool tls;
 } sse__shard;
@@ -52,7 +47,7 @@ typedef struct sse__listener {
 typedef struct sse__pending {
     sse__source source;
     int fd;
-    uint32_t shard;
+    uint32_t hash; /* of the stream's name: decides the shard */
     socklen_t address_len;
     struct sockaddr_storage address;
     uint64_t deadline_ms;
@@ -73,8 +68,9 @@ typedef struct sse__conn {
 
 typedef struct sse__loop sse__loop;
 
-/* Returns: SSE_OK, SSE_ENOMEM, SSE_ESYS. */
-SSE_NODISCARD sse_err sse__loop_new(struct sse_server *hub, sse__loop **out);
+/* `shards`: how many it may start, a power of two; 0 for the keeper.
+ * Returns: SSE_OK, SSE_ENOMEM, SSE_ESYS. */
+SSE_NODISCARD sse_err sse__loop_new(struct sse_server *hub, uint32_t shards, sse__loop **out);
 SSE_NODISCARD sse_err sse__loop_start(sse__loop *loop, const char *name);
 /* Ask the loop to end, and wait. Subscribers that its shards serve must have gone. NULL, not
  * started and stopped ones are fine. */
@@ -112,7 +108,12 @@ void sse__pending_drop(sse__loop *loop, sse__pending *pending);
 /* Too late: close those whose time is over; all: close them all. */
 void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all);
 
-/* ---- conn: loop's thread only ---- */
+/* ---- shard.c ---- */
+
+/* How many shards each of so many loops may have: fewer where the process may open few descriptors. */
+uint32_t sse__shards_number(size_t nloops);
+
+/* Connections; loop's thread only. */
 
 sse__conn *sse__conn_new(sse__shard *shard, int fd); /* NULL: no memory */
 void sse__conn_free(sse__conn *conn);

@@ -1,4 +1,4 @@
-/* What loop.c, wheel.c and accept.c share. */
+/* What loop.c, shard.c, wheel.c and accept.c share. */
 #ifndef SSE__LOOP_INTERNAL_H
 #define SSE__LOOP_INTERNAL_H
 
@@ -27,6 +27,7 @@ struct sse__loop {
     int epoll_fd;
     int wake_fd;
     sse__source wake_source;
+    uint32_t nshards;   /* power of two; 0: the keeper */
     sse__thread thread; /* valid if started */
 
     sse__latency latency;
@@ -37,6 +38,7 @@ struct sse__loop {
     sse__shard *shards[SSE__SHARDS];
     sse__shard *tls_shards[SSE__SHARDS];
     sse__shard *active;
+    sse__group *served;  /* its subscribers from wake_next on are still to be woken */
     size_t nsubs;        /* that its shards serve */
     uint32_t next_shard; /* for connections whose stream is not known */
     sse__wheel wheel;
@@ -55,15 +57,25 @@ struct sse__loop {
     bool stopped;
 };
 
-/* Start the daemon of a shard if need be. NULL: no memory or descriptors. Loop's thread. */
-sse__shard *sse__loop_shard(sse__loop *loop, uint32_t number, bool tls);
-void sse__loop_activate(sse__shard *shard);
 /* Give a pending socket to another loop.
  * Thread:  any. */
 void sse__loop_hand_over(sse__loop *to, sse__pending *pending);
 /* Wake the loop up if it sleeps.
  * Thread:  any. */
 void sse__loop_signal(sse__loop *loop);
+
+/* ---- shard.c: loop's thread only ---- */
+
+/* The shard for one more connection of the stream whose name has this hash (which nobody knows under TLS); its daemon is started if
+ * need be. NULL: no memory or descriptors. */
+sse__shard *sse__loop_shard(sse__loop *loop, uint32_t hash, bool tls);
+/* It has something to do. */
+void sse__loop_activate(sse__shard *shard);
+/* Run those that have something to do. */
+void sse__shards_run(sse__loop *loop);
+void sse__shards_stop(sse__loop *loop);
+/* End the connections whose time is over. */
+void sse__conn_expire(sse__loop *loop, uint64_t now_ms);
 
 /* ---- accept.c ---- */
 

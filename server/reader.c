@@ -298,12 +298,20 @@ static void gather(sse__sub *sub, bool full)
     sub->filled = full;
 }
 
+static void note_sent(sse__sub *sub, const output *out)
+{
+    uint64_t now_ns = sse__now_ns();
+    atomic_store(&sub->sent_ms, now_ns / 1000000u);
+    if (out->oldest_ns != UINT64_MAX)
+        sse__latency_count(sse__loop_latency(sub->group->loop), now_ns - out->oldest_ns);
+}
+
 ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
 {
     for (;;) {
-        sse__mutex_lock(&sub->mu);
+        sse__sub_lock(sub);
         sub->woken = false;
-        sse__mutex_unlock(&sub->mu);
+        sse__sub_unlock(sub);
 
         output out = {buf, max, 0, UINT64_MAX};
         sse_leave_reason ending;
@@ -315,13 +323,11 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
         if (out.n == 0 || out.n == max) /* else the rest: the next call finds nothing more */
             gather(sub, out.n == max);
         if (n > 0)
-            atomic_store(&sub->sent_ms, sse__now_ms());
-        if (out.oldest_ns != UINT64_MAX)
-            sse__latency_count(sse__loop_latency(sub->group->loop), sse__now_ns() - out.oldest_ns);
+            note_sent(sub, &out);
         if (n != 0)
             return n;
 
-        sse__mutex_lock(&sub->mu);
+        sse__sub_lock(sub);
         bool sleep = !sub->woken;
         if (sleep) {
             /* Under the lock, so that a wake-up comes before (and is seen) or after (and resumes).
@@ -329,7 +335,7 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max)
             sub->suspended = true;
             sse__mhd_suspend(sub->connection);
         }
-        sse__mutex_unlock(&sub->mu);
+        sse__sub_unlock(sub);
         if (sleep)
             return 0;
     }

@@ -27,10 +27,12 @@ typedef struct sse__stream_config {
 
 /* The subscribers of one stream that one loop serves. Lives as long as its stream. */
 typedef struct sse__group {
-    struct sse__stream *stream;     /* immutable */
-    struct sse__loop *loop;         /* immutable */
-    struct sse__group *next;        /* immutable once published under stream.mu */
-    struct sse__sub *subs;          /* stream.mu */
+    struct sse__stream *stream; /* immutable */
+    struct sse__loop *loop;     /* immutable */
+    struct sse__group *next;    /* immutable once published under stream.mu */
+    struct sse__sub *subs;      /* stream.mu */
+    struct sse__sub *
+        wake_next; /* stream.mu: the loop is going through them, and comes to this one next; or NULL */
     struct sse__group *queued;      /* loop.mu: next in the loop's queue */
     bool in_queue;                  /* loop.mu; the queue holds a reference to the stream */
     bool ending;                    /* loop's thread only: in its list of ending groups */

@@ -233,14 +233,14 @@ void sse__sub_stop_lagging_locked(sse__sub *sub)
 bool sse__sub_wake(sse__sub *sub)
 {
     sub = sub->lead;
-    sse__mutex_lock(&sub->mu);
+    sse__sub_lock(sub);
     sub->woken = true;
     bool resume = sub->suspended;
     if (resume) {
         sub->suspended = false;
         sse__mhd_resume(sub->connection); /* under the lock: the connection may not end meanwhile */
     }
-    sse__mutex_unlock(&sub->mu);
+    sse__sub_unlock(sub);
     return resume;
 }
 
@@ -344,6 +344,8 @@ static sse_leave_reason leave_locked(sse__sub *sub, sse_leave_reason why)
         sub->parked = false;
         st->parked--;
     }
+    if (sub->group->wake_next == sub)
+        sub->group->wake_next = sub->next;
     if (sub->prev)
         sub->prev->next = sub->next;
     else

@@ -86,13 +86,27 @@ typedef struct sse__sub {
     bool lagging;           /* stream.mu: counted in stream.laggards */
     bool parked;            /* stream.mu: counted in stream.parked */
 
-    sse__mutex mu;  /* rank SUBSCRIBER; guards the rest */
+    sse__mutex
+        mu; /* rank SUBSCRIBER; guards the rest; not used in a shard, where the loop's thread does it all */
     bool suspended; /* MHD has it suspended, and nobody has resumed it yet */
     bool woken;     /* something happened since the reader last looked */
 } sse__sub;
 
 /* How many streams a connection can have: the id of each event holds a position for each. */
 #define SSE__TOGETHER 32
+
+/* A shard's subscribers are woken, read and ended by one thread, that of the loop: they need no lock for that. */
+static inline void sse__sub_lock(sse__sub *sub)
+{
+    if (!sub->shard)
+        sse__mutex_lock(&sub->mu);
+}
+
+static inline void sse__sub_unlock(sse__sub *sub)
+{
+    if (!sub->shard)
+        sse__mutex_unlock(&sub->mu);
+}
 
 /* What a new subscriber asked for. */
 typedef struct sse__sub_request {
@@ -126,7 +140,7 @@ ptrdiff_t sse__sub_read(sse__sub *sub, char *buf, size_t max);
 void sse__sub_finish(sse__sub *sub);
 
 /* Have the reader called. Returns true if the connection was suspended.
- * Thread:  any; stream.mu may be held. */
+ * Thread:  its loop's; stream.mu may be held. */
 bool sse__sub_wake(sse__sub *sub);
 
 /* Cut the connection off: whatever waits for it is lost. The caller holds stream.mu. */
