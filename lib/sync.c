@@ -1,4 +1,4 @@
-/* Mutexes, conditions and threads over pthreads.
+/* Mutexes, conditions, gates and threads over pthreads.
  *
  * The checks that SSE_LOCK_CHECKS adds keep, per thread, a stack of the locks that it holds.
  * Failures of pthread calls other than those for want of memory are programming errors and
@@ -82,9 +82,22 @@ void sse__assert_no_locks(void) {}
 
 #endif
 
+/* What is done under our locks is short, so a thread on another core waits actively for a moment
+ * before it asks the kernel to put it to sleep, where the C library knows how. */
+static void init_os_mutex(pthread_mutex_t *os)
+{
+    pthread_mutexattr_t attr;
+    must(pthread_mutexattr_init(&attr));
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+    must(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP));
+#endif
+    must(pthread_mutex_init(os, &attr));
+    must(pthread_mutexattr_destroy(&attr));
+}
+
 void sse__mutex_init(sse__mutex *m, sse__rank rank)
 {
-    must(pthread_mutex_init(&m->os, NULL));
+    init_os_mutex(&m->os);
 #ifdef SSE_LOCK_CHECKS
     m->rank = rank;
     m->below = NULL;
@@ -156,6 +169,33 @@ bool sse__cond_wait_until(sse__cond *c, sse__mutex *m, uint64_t deadline_ns)
 void sse__cond_signal(sse__cond *c) { must(pthread_cond_signal(&c->os)); }
 
 void sse__cond_broadcast(sse__cond *c) { must(pthread_cond_broadcast(&c->os)); }
+
+void sse__gate_init(sse__gate *g) { must(sem_init(&g->os, 0, 0)); }
+
+void sse__gate_fini(sse__gate *g) { must(sem_destroy(&g->os)); }
+
+void sse__gate_open(sse__gate *g) { must(sem_post(&g->os)); }
+
+void sse__gate_wait(sse__gate *g)
+{
+    while (sem_wait(&g->os) != 0)
+        must(errno == EINTR ? 0 : errno);
+}
+
+bool sse__gate_wait_until(sse__gate *g, uint64_t deadline_ns)
+{
+    for (;;) {
+        uint64_t now_ns = sse__now_ns();
+        if (now_ns >= deadline_ns)
+            return sem_trywait(&g->os) == 0;
+        struct timespec ts = real_deadline(deadline_ns - now_ns);
+        if (sem_clockwait(&g->os, CLOCK_MONOTONIC, &ts) == 0)
+            return true;
+        if (errno == ETIMEDOUT)
+            return false;
+        must(errno == EINTR ? 0 : errno);
+    }
+}
 
 /* Sanitizers need far more stack than the code itself. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

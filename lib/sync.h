@@ -1,5 +1,5 @@
-/* Mutexes, conditions and threads. Only this file and sync.c touch pthread_mutex_*, pthread_cond_*
- * and pthread_create.
+/* Mutexes, conditions, gates and threads. Only this file and sync.c touch pthread_mutex_*, pthread_cond_*,
+ * pthread_create and sem_*.
  *
  * Every mutex has a rank. With SSE_LOCK_CHECKS a thread that locks a mutex while it holds one of
  * the same or a higher rank aborts, as does unlocking, waiting on or asserting a mutex that the
@@ -8,6 +8,7 @@
 #define SSE__SYNC_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sse/error.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -61,6 +62,21 @@ SSE_INTERNAL void sse__cond_wait(sse__cond *c, sse__mutex *m);
 SSE_INTERNAL bool sse__cond_wait_until(sse__cond *c, sse__mutex *m, uint64_t deadline_ns);
 SSE_INTERNAL void sse__cond_signal(sse__cond *c);
 SSE_INTERNAL void sse__cond_broadcast(sse__cond *c);
+
+/* What one thread waits at until another lets it through. Unlike a condition it has no mutex of its own to
+ * take again, so that a wake-up costs one system call, and none when nobody waits; it remembers how
+ * often it was opened. */
+typedef struct sse__gate {
+    sem_t os;
+} sse__gate;
+
+SSE_INTERNAL void sse__gate_init(sse__gate *g);
+SSE_INTERNAL void sse__gate_fini(sse__gate *g);
+/* Let one wait through. */
+SSE_INTERNAL void sse__gate_open(sse__gate *g);
+SSE_INTERNAL void sse__gate_wait(sse__gate *g);
+/* Wait until sse__now_ns() reaches deadline_ns. Returns false when it has. */
+SSE_INTERNAL SSE_NODISCARD bool sse__gate_wait_until(sse__gate *g, uint64_t deadline_ns);
 
 typedef struct sse__thread {
     pthread_t os;

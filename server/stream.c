@@ -58,7 +58,7 @@ sse_err sse__stream_new(sse_server *hub, const char *name, const sse__stream_con
     atomic_init(&st->refs, 1);
     sse__mutex_init(&st->inbox_mu, SSE__RANK_INBOX);
     sse__cond_init(&st->room);
-    sse__cond_init(&st->work);
+    sse__gate_init(&st->work);
     sse__ring_init(&st->inbox, config->inbox_events);
     st->next_seq = 1;
     st->active_ms = sse__now_ms();
@@ -91,7 +91,7 @@ void sse__stream_unref(sse__stream *st)
         free(group);
     }
     sse__cond_fini(&st->room);
-    sse__cond_fini(&st->work);
+    sse__gate_fini(&st->work);
     sse__cond_fini(&st->progress);
     sse__mutex_fini(&st->inbox_mu);
     sse__mutex_fini(&st->mu);
@@ -146,9 +146,15 @@ static sse_err publish_locked(sse__stream *st, sse_msg **msgs, size_t n, bool bl
     st->published += n;
     st->inbox_bytes += bytes;
     st->active_ms = now_ns / 1000000u;
-    if (st->worker_waits)
-        sse__cond_signal(&st->work);
     return err;
+}
+
+/* True: the caller has to open the gate when it has let go of inbox_mu. The worker would only wait for inbox_mu before. */
+static bool rouse_worker_locked(sse__stream *st)
+{
+    bool sleeps = st->worker_sleeps;
+    st->worker_sleeps = false;
+    return sleeps;
 }
 
 sse_err sse__stream_publish(sse__stream *st, sse_msg **msgs, size_t n, bool block,
@@ -156,7 +162,10 @@ sse_err sse__stream_publish(sse__stream *st, sse_msg **msgs, size_t n, bool bloc
 {
     sse__mutex_lock(&st->inbox_mu);
     sse_err err = publish_locked(st, msgs, n, block, first_seq);
+    bool rouse = err == SSE_OK && rouse_worker_locked(st);
     sse__mutex_unlock(&st->inbox_mu);
+    if (rouse)
+        sse__gate_open(&st->work);
     return err;
 }
 
@@ -191,8 +200,10 @@ void sse__stream_close(sse__stream *st, sse_leave_reason reason)
     }
     st->closed = true;
     sse__cond_broadcast(&st->room);
-    sse__cond_signal(&st->work);
+    bool rouse = rouse_worker_locked(st);
     sse__mutex_unlock(&st->inbox_mu);
+    if (rouse)
+        sse__gate_open(&st->work);
     /* Without a worker nothing is left to be done: a worker goes only when the inbox is empty. */
     if (first && !worker)
         sse__stream_end(st);

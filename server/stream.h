@@ -66,7 +66,7 @@ typedef struct sse__stream {
 
     sse__mutex inbox_mu; /* rank INBOX; guards down to the next mutex */
     sse__cond room;      /* publishers wait: the worker took something, or the stream closed */
-    sse__cond work;      /* the worker waits: something was published, or the stream closed */
+    sse__gate work;      /* the worker sleeps: something was published, or the stream closed */
     sse__ring inbox;     /* sse_msg, one reference each */
     sse_msg **taken;     /* the worker's batch that is not in the log yet, for the look-up of ids */
     size_t taken_count;
@@ -75,9 +75,9 @@ typedef struct sse__stream {
     uint64_t inbox_bytes; /* of what is in the inbox */
     uint64_t active_ms;   /* last publish, subscribe or unsubscribe */
     uint32_t publishers_waiting;
-    bool worker;       /* a worker thread runs */
-    bool worker_waits; /* on `work` */
-    bool closed;       /* nothing is accepted any more */
+    bool worker;        /* a worker thread runs */
+    bool worker_sleeps; /* at `work`; who sets it to false opens the gate, once, after inbox_mu */
+    bool closed;        /* nothing is accepted any more */
 
     sse__mutex mu; /* rank STREAM; guards everything below */
     sse__cond

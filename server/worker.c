@@ -146,24 +146,36 @@ static void process(sse__stream *st, sse_msg **batch, size_t n, uint64_t first_s
     sse__mutex_unlock(&st->mu);
 }
 
+/* Sleep until there is something to do. Returns false when the worker has waited for long enough. inbox_mu is let go meanwhile. */
+static bool sleep_locked(sse__stream *st)
+{
+    uint64_t linger = sse__hub_workers(st->hub) > LINGER_WORKERS ? 1 : LINGER_MS;
+    st->worker_sleeps = true;
+    sse__mutex_unlock(&st->inbox_mu);
+    bool roused = sse__gate_wait_until(&st->work, (sse__now_ms() + linger) * 1000000u);
+    sse__mutex_lock(&st->inbox_mu);
+    if (roused)
+        return true;
+    if (st->worker_sleeps) {
+        st->worker_sleeps = false;
+        return false;
+    }
+    sse__gate_wait(&st->work); /* roused in the last moment: the gate is about to open */
+    return true;
+}
+
 /* Wait for events. Returns how many were taken; 0: the worker is to go. */
 static size_t take_locked(sse__stream *st, sse_msg **batch, uint64_t *first_seq)
 {
-    while (st->inbox.count == 0 && !st->closed) {
-        uint64_t linger = sse__hub_workers(st->hub) > LINGER_WORKERS ? 1 : LINGER_MS;
-        st->worker_waits = true;
-        bool signalled =
-            sse__cond_wait_until(&st->work, &st->inbox_mu, (sse__now_ms() + linger) * 1000000u);
-        st->worker_waits = false;
-        if (!signalled)
-            break;
-    }
+    while (st->inbox.count == 0 && !st->closed && sleep_locked(st))
+        ;
     *first_seq = st->next_seq - st->inbox.count;
     size_t n = sse__ring_pop_many(&st->inbox, (void **)batch, SSE__BATCH);
     st->taken_count = n;
     for (size_t i = 0; i < n; i++)
         st->inbox_bytes -= sse__stream_msg_bytes(batch[i]);
-    if (n > 0 && st->publishers_waiting > 0)
+    /* Publishers that wait are woken when there is room for many of them, not for each batch. */
+    if (st->publishers_waiting > 0 && st->inbox.count <= st->inbox.capacity / 2)
         sse__cond_broadcast(&st->room);
     return n;
 }
