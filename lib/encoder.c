@@ -4,7 +4,7 @@
  * sink without a buffer only counts, so that the size is exact by construction. Text with line
  * ends is cut with memchr; the position of the next CR and of the next LF are remembered, so
  * that each byte is looked at a constant number of times whatever the mix. */
-#include <sse/event.h>
+#include "encoder.h"
 
 #include <string.h>
 
@@ -95,6 +95,12 @@ size_t sse_event_encoded_size(const sse_event *event)
     return count.len;
 }
 
+void sse__event_write(const sse_event *event, char *to)
+{
+    struct sink out = {to, 0};
+    put_event(&out, event);
+}
+
 sse_err sse_event_encode(const sse_event *event, char *buf, size_t cap, size_t *len)
 {
     *len = 0;
@@ -104,7 +110,6 @@ sse_err sse_event_encode(const sse_event *event, char *buf, size_t cap, size_t *
     *len = sse_event_encoded_size(event);
     if (*len > cap)
         return SSE_ETOOBIG;
-    struct sink out = {buf, 0};
-    put_event(&out, event);
+    sse__event_write(event, buf);
     return SSE_OK;
 }

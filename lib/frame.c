@@ -4,6 +4,8 @@
  * but the reference count. */
 #include "frame.h"
 
+#include "encoder.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,11 +32,7 @@ sse_err sse__frame_new(const sse_event *event, sse_str id, sse__frame **out)
     sse__frame *f = malloc(offsetof(sse__frame, bytes) + len);
     if (!f)
         return SSE_ENOMEM;
-    err = sse_event_encode(&ev, f->bytes, len, &len);
-    if (err != SSE_OK) {
-        free(f);
-        return err;
-    }
+    sse__event_write(&ev, f->bytes);
     f->len = (uint32_t)len;
     f->id_len = (uint32_t)ev.id.len;
     f->id_at = f->id_len > 0 ? (uint32_t)id_offset(&ev) : 0;

@@ -223,9 +223,20 @@ void sse__stream_force(sse__stream *st, const struct sse__loop *loop)
 
 /* ---- ids and gaps ---- */
 
+/* "%012x-%u", by hand: it is done for each event. */
 void sse__stream_format_id(const sse__stream *st, uint64_t seq, char out[SSE__ID_MAX])
 {
-    snprintf(out, SSE__ID_MAX, "%012" PRIx64 "-%" PRIu64, st->epoch, seq);
+    char digits[20];
+    size_t n = 0;
+    for (int i = 0; i < 12; i++)
+        out[i] = "0123456789abcdef"[st->epoch >> (44 - 4 * i) & 15];
+    out[12] = '-';
+    do {
+        digits[n++] = (char)('0' + seq % 10);
+        seq /= 10;
+    } while (seq > 0);
+    for (char *at = out + 13; n > 0; *at = '\0')
+        *at++ = digits[--n];
 }
 
 bool sse__stream_parse_id(const sse__stream *st, sse_str id, uint64_t *seq)

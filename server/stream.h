@@ -31,8 +31,8 @@ typedef struct sse__group {
     struct sse__loop *loop;     /* immutable */
     struct sse__group *next;    /* immutable once published under stream.mu */
     struct sse__sub *subs;      /* stream.mu */
-    struct sse__sub *
-        wake_next; /* stream.mu: the loop is going through them, and comes to this one next; or NULL */
+    /* stream.mu: the loop is going through subs, and comes to this one next; or NULL */
+    struct sse__sub *wake_next;
     struct sse__group *queued;      /* loop.mu: next in the loop's queue */
     bool in_queue;                  /* loop.mu; the queue holds a reference to the stream */
     bool ending;                    /* loop's thread only: in its list of ending groups */
