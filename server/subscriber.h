@@ -86,8 +86,8 @@ typedef struct sse__sub {
     bool lagging;           /* stream.mu: counted in stream.laggards */
     bool parked;            /* stream.mu: counted in stream.parked */
 
-    sse__mutex
-        mu; /* rank SUBSCRIBER; guards the rest; not used in a shard, where the loop's thread does it all */
+    /* rank SUBSCRIBER; guards the rest; not used in a shard, where the loop's thread does it all */
+    sse__mutex mu;
     bool suspended; /* MHD has it suspended, and nobody has resumed it yet */
     bool woken;     /* something happened since the reader last looked */
 } sse__sub;
