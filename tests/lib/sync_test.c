@@ -174,6 +174,42 @@ Test(sync, a_wait_with_a_deadline_can_be_woken)
     sse__mutex_fini(&pp.mu);
 }
 
+Test(sync, a_gate_remembers_how_often_it_was_opened)
+{
+    sse__gate gate;
+    sse__gate_init(&gate);
+    sse__gate_open(&gate);
+    sse__gate_open(&gate);
+    sse__gate_wait(&gate);
+    cr_assert(sse__gate_wait_until(&gate, 0), "open, though the time is over");
+    cr_assert_not(sse__gate_wait_until(&gate, 0));
+    cr_assert_not(sse__gate_wait_until(&gate, sse__now_ns() + 1000000));
+    sse__gate_fini(&gate);
+}
+
+static void *open_it(void *gate)
+{
+    sse__gate_open(gate);
+    return NULL;
+}
+
+Test(sync, a_gate_lets_through_who_waits)
+{
+    sse__gate gate;
+    sse__thread t;
+    sse__gate_init(&gate);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(sse__thread_start(&t, "open", 0, open_it, &gate), SSE_OK);
+        if (i % 2)
+            sse__gate_wait(&gate);
+        else
+            cr_assert(sse__gate_wait_until(&gate, sse__now_ns() + 60000000000u));
+        sse__thread_join(&t);
+    }
+    cr_assert_not(sse__gate_wait_until(&gate, 0), "each let one wait through");
+    sse__gate_fini(&gate);
+}
+
 struct self {
     sse__mutex mu;
     sse__thread thread;
