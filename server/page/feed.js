@@ -80,7 +80,7 @@ export class Feed {
   async run() {
     while (!this.abort.signal.aborted) {
       this.onState("connecting", "Connecting…");
-      const why = await this.once().catch((error) => error.message || String(error));
+      const why = await this.once().catch(() => "The server does not answer.");
       if (this.abort.signal.aborted || why === null) return;
       this.failures++;
       await this.wait(why);
@@ -105,8 +105,10 @@ export class Feed {
       return this.finish("refused", "The answer is not an event stream.");
     this.failures = 0;
     this.onState("open", "");
-    await this.read(answer.body.getReader());
-    return "The connection has ended.";
+    return this.read(answer.body.getReader()).then(
+      () => "The connection has ended.",
+      () => "The connection broke.",
+    );
   }
 
   finish(state, text) {

@@ -79,7 +79,7 @@ function makeRow(name) {
   box.addEventListener("change", () => choose(name, box.checked));
   label.append(box, element("bdi", "", name));
   head.append(label);
-  const numbers = ["rate", "events", "subscribers", "history", "drops"].map(() => element("td", "number"));
+  const numbers = ["", " less", "", " less", ""].map((less) => element("td", "number" + less)); // as in fillRow()
   row.append(head, ...numbers);
   return { row, box, label, numbers };
 }
