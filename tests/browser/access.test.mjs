@@ -1,6 +1,6 @@
 // The page's doors: tokens, hostile data, what it may load.
 import assert from "node:assert/strict";
-import { browserTest, follow, got, newPage, publish, startHub, streamOf, temporaryFile, waitFor } from "./support.mjs";
+import { browserTest, follow, got, newPage, publish, startHub, startPrefix, streamOf, temporaryFile, waitFor } from "./support.mjs";
 
 browserTest("tokens: asked for, entered, used for reading and publishing", async () => {
   const readers = temporaryFile("read-token\n");
@@ -115,6 +115,19 @@ browserTest("loads nothing from elsewhere, and runs nothing that is not its own"
   assert.equal(violations.broken, undefined);
   assert.deepEqual(violations.seen, ["connect-src", "img-src", "script-src-attr", "script-src-elem"]);
   assert.equal((await streamOf(hub, "s")).subscribers, 1);
+});
+
+browserTest("works below a path of a proxy", async () => {
+  const hub = await startHub(["--stream=s"]);
+  const page = await newPage();
+  await page.goto(await startPrefix(hub));
+  await page.getByRole("checkbox", { name: "s", exact: true }).check();
+  await page.locator("#watch-state[data-state=open]").waitFor();
+  await page.locator("#publish-stream").fill("s");
+  await page.getByLabel("Data").fill("through it");
+  await page.getByRole("button", { name: "Publish" }).click();
+  await page.locator("#events pre", { hasText: "through it" }).waitFor();
+  assert.deepEqual(page.faults, []);
 });
 
 browserTest("cannot be framed, and can be switched off", async () => {

@@ -152,6 +152,26 @@ export async function startProxy(hub) {
   };
 }
 
+// In front of the hub, with its routes below /hub/, as a reverse proxy may have them.
+export async function startPrefix(hub) {
+  const server = http.createServer((request, answer) => {
+    const path = request.url.replace(/^\/hub\//, "/");
+    if (path === request.url) return answer.writeHead(404).end("not below /hub/");
+    const { method, headers } = request;
+    const onward = http.request({ host: "127.0.0.1", port: hub.port, method, path, headers }, (reply) => {
+      answer.writeHead(reply.statusCode, reply.headers);
+      reply.on("error", () => answer.destroy());
+      reply.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    request.pipe(onward);
+  });
+  const port = await listen(server);
+  onEnd(() => (server.closeAllConnections?.(), server.close()));
+  return `http://127.0.0.1:${port}/hub/`;
+}
+
 // ---- the browser ----
 
 let browser;
