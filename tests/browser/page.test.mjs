@@ -284,6 +284,7 @@ browserTest("fits on a phone", async () => {
   await publish(hub, "s", "unbroken".repeat(100), { id: "i".repeat(300), type: "t".repeat(300) });
   await shown(page, "unbroken");
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390, "nothing is wider than the screen");
+  assert.equal(await page.locator("#log").evaluate((log) => log.scrollWidth - log.clientWidth), 0, "and no event wider than the list");
   const small = await page.evaluate(() =>
     [...document.querySelectorAll("button, input:not([type=checkbox]), textarea, label.check")]
       .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 32)

@@ -21,6 +21,7 @@ function parse(pieces) {
 const cases = [
   ["data: a\n\n", [{ type: "message", data: "a", id: "" }]],
   ["data:a\r\rdata: b\r\n\r\n", [{ type: "message", data: "a", id: "" }, { type: "message", data: "b", id: "" }]],
+  ["data: a\r\ndata: b\r\n\r\n", [{ type: "message", data: "a\nb", id: "" }]],
   ["data: a\ndata\ndata:  b\n\n", [{ type: "message", data: "a\n\n b", id: "" }]],
   [":comment\nevent: t\ndata: a\n\ndata: b\n\n", [{ type: "t", data: "a", id: "" }, { type: "message", data: "b", id: "" }]],
   ["id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n", ["1", "1", ""].map((id, i) => ({ type: "message", data: "abc"[i], id }))],

@@ -160,6 +160,7 @@ export async function startPrefix(hub) {
     const { method, headers } = request;
     const onward = http.request({ host: "127.0.0.1", port: hub.port, method, path, headers }, (reply) => {
       answer.writeHead(reply.statusCode, reply.headers);
+      answer.flushHeaders(); // an event stream may have no body for long
       reply.on("error", () => answer.destroy());
       reply.pipe(answer);
     });
