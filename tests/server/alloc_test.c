@@ -289,7 +289,7 @@ Test(alloc, subscribing_to_several)
 
 Test(alloc, replaying)
 {
-    request_with_failures("GET /events?stream=s HTTP/1.0\r\nLast-Event-ID: 1\r\n\r\n", 200, 5);
+    request_with_failures("GET /events?stream=s HTTP/1.0\r\nLast-Event-ID: 1\r\n\r\n", 200, 3);
 }
 
 Test(alloc, inspecting)
