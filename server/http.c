@@ -114,6 +114,14 @@ static bool from_elsewhere(const sse__http_call *call)
     return !authority || !host || strcasecmp(authority + 3, host) != 0;
 }
 
+/* No browser leaves Host out. */
+static bool for_somebody_else(const sse__http_call *call)
+{
+    const char *host = sse__mhd_header(call->connection, "Host");
+    bool ask = call->hub->options.host_name_count > 0 || sse__mhd_is_loopback(call->connection);
+    return ask && host && !sse__http_known_host(call->hub, host);
+}
+
 /* When a permission ends, by our own clock; 0: never. */
 static uint64_t expiry_ms(const verdict *v)
 {
@@ -122,7 +130,7 @@ static uint64_t expiry_ms(const verdict *v)
         return 0;
     clock_gettime(CLOCK_REALTIME, &wall);
     int64_t left_ms = v->expiry_unix_s * 1000 - (wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
-    return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0);
+    return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0) + 1; /* rounded up */
 }
 
 static void refuse(const verdict *v, int status, sse__answer *answer)
@@ -285,6 +293,8 @@ static void look_ahead(const sse__http_call *call, exchange *ex)
         /* Who is right about where the next request begins (RFC 9112, 6.3)? Nobody finds out. */
         ex->at_once = true;
         sse__answer_error(&ex->answer, 400, "Content-Length is there twice.");
+    } else if (for_somebody_else(call)) {
+        sse__answer_error(&ex->answer, 421, "This server does not go by that name (--host-name).");
     } else if (ex->route == ROUTE_NONE) {
         sse__answer_error(&ex->answer, 404, "There is nothing at %.200s.", call->url);
     } else if (ex->verb == VERB_OTHER) {

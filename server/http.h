@@ -53,6 +53,8 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer);
 bool sse__http_reply_preflight(const sse__http_call *call, const char *allow);
 /* Answer with an event stream; sub NULL: its head only. */
 bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub);
+/* Does a Host header name this machine, or one of the names that the hub goes by? */
+bool sse__http_known_host(const sse_server *hub, const char *host);
 /* The value for Access-Control-Allow-Origin, or NULL. */
 const char *sse__http_allowed_origin(sse_server *hub, const char *origin);
 

@@ -156,8 +156,10 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
 static void add_event_stream(headers *h, const sse__http_call *call)
 {
     add(h, "Content-Type", "text/event-stream");
-    if (!user_sets(call->hub, "Cache-Control"))
-        add(h, "Cache-Control", "no-cache");
+    /* A token in the query must not stay in a cache (RFC 6750, 2.3). */
+    bool token = sse__mhd_query(call->connection, "access_token").ptr != NULL;
+    if (token || !user_sets(call->hub, "Cache-Control"))
+        add(h, "Cache-Control", token ? "private, no-store" : "no-cache");
     if (!user_sets(call->hub, "X-Accel-Buffering"))
         add(h, "X-Accel-Buffering", "no");
     add_common(h, call);

@@ -17,7 +17,7 @@ typedef struct sse__ip {
 } sse__ip;
 
 /* Answers that are errors are counted by their status: these, and the others. */
-#define SSE__REFUSALS 9
+#define SSE__REFUSALS 10
 
 /* Counters of the whole server that no stream holds; they synchronise nothing. */
 typedef struct sse__hub_counters {
@@ -46,6 +46,7 @@ struct sse_server {
     sse__stream_config stream_config;
     sse__frame *retry; /* first frame of every subscriber, or NULL */
     char **headers;
+    char **host_names;
     char *tls_cert_file, *tls_key_file; /* or NULL */
     struct sse__loop *keeper; /* housekeeping, and subscribers in the user's own daemons */
 

@@ -179,11 +179,28 @@ static const char *format_ipv6(const struct in6_addr *address, char out[SSE__ADD
     return inet_ntop(AF_INET6, address, out, SSE__ADDRESS_MAX);
 }
 
-void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX])
+static const struct sockaddr *address_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *address = info ? info->client_addr : NULL;
+    return info ? info->client_addr : NULL;
+}
+
+bool sse__mhd_is_loopback(struct MHD_Connection *connection)
+{
+    const struct sockaddr *address = address_of(connection);
+    if (address && address->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 ==
+               127;
+    if (!address || address->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *ipv6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(ipv6) || (IN6_IS_ADDR_V4MAPPED(ipv6) && ipv6->s6_addr[12] == 127);
+}
+
+void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX])
+{
+    const struct sockaddr *address = address_of(connection);
     const char *text = "unknown";
     if (address && address->sa_family == AF_UNIX)
         text = "unix";

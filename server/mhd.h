@@ -29,6 +29,8 @@ int sse__mhd_fd(struct MHD_Connection *connection);
 /* The client's address without port; "unix"; "unknown". */
 #define SSE__ADDRESS_MAX 64
 void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX]);
+/* Does the client sit on this machine, by its address? A unix socket's does not count: no browser can use one. */
+bool sse__mhd_is_loopback(struct MHD_Connection *connection);
 /* NULL when it is not there. */
 const char *sse__mhd_header(struct MHD_Connection *connection, const char *name);
 size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name);

@@ -154,8 +154,10 @@ sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
     sse__stream_configure(&options->stream, &hub->stream_config);
     hub->headers = copy_strings(options->headers, options->header_count);
     hub->cors_origins = copy_strings(options->cors_origins, options->cors_origin_count);
-    if (!hub->headers || !hub->cors_origins)
+    hub->host_names = copy_strings(options->host_names, options->host_name_count);
+    if (!hub->headers || !hub->cors_origins || !hub->host_names)
         return SSE_ENOMEM;
+    hub->options.host_names = (const char *const *)hub->host_names;
     hub->options.headers = (const char *const *)hub->headers;
     hub->options.cors_origins = NULL; /* they change: hub->cors_origins */
     hub->options.cors_origin_count = 0;
@@ -172,6 +174,7 @@ void sse__options_fini(sse_server *hub)
 {
     free_strings(hub->headers);
     free_strings(hub->cors_origins);
+    free_strings(hub->host_names);
     free(hub->tls_cert_file);
     free(hub->tls_key_file);
     sse__identity_unref(hub->identity);

@@ -68,15 +68,23 @@ static bool equal(const char *token, const char *given, size_t given_len)
     return difference == 0;
 }
 
-bool tokens_match(const tokens *t, const char *authorization)
+const char *tokens_bearer(const char *authorization)
 {
     if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
-        return false;
-    const char *given = authorization + 7;
-    given += strspn(given, " ");
-    size_t len = strlen(given);
+        return NULL;
+    return authorization + 7 + strspn(authorization + 7, " ");
+}
+
+bool tokens_have(const tokens *t, const char *given)
+{
+    size_t len = given ? strlen(given) : 0;
     bool found = false;
-    for (size_t i = 0; i < t->n; i++)
+    for (size_t i = 0; i < t->n && given; i++)
         found |= equal(t->list[i], given, len);
     return found;
+}
+
+bool tokens_match(const tokens *t, const char *authorization)
+{
+    return tokens_have(t, tokens_bearer(authorization));
 }

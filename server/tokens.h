@@ -14,8 +14,11 @@ typedef struct tokens {
  * (EINVAL: no token in it). */
 bool tokens_load(tokens *t, const char *path);
 void tokens_free(tokens *t);
-/* Does an Authorization header (or NULL) carry one of them? Takes the same time whatever the token
- * given. */
+/* The token in an Authorization header; NULL when there is none. */
+const char *tokens_bearer(const char *authorization);
+/* Is this one of them? NULL is none. Takes the same time whatever the token given. */
+bool tokens_have(const tokens *t, const char *given);
+/* Does an Authorization header (or NULL) carry one of them? */
 bool tokens_match(const tokens *t, const char *authorization);
 
 #endif

@@ -5,16 +5,21 @@
  * without it. */
 #include "tool_access.h"
 
+#include "jwt.h"
 #include "tokens.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct access_rules {
     tokens publish;
     tokens subscribe;
+    jwt_key **keys;
+    size_t nkeys;
+    bool anonymous_subscribe;
     atomic_uint refs;
 };
 
@@ -29,6 +34,41 @@ static enum tool_exit load_tokens(const config *c, tokens *list, const char *opt
                          errno == EINVAL ? "there is no token in it" : strerror(errno));
 }
 
+#ifdef SSE_WITH_JWT
+static enum tool_exit load_keys(const config *c, access_rules *rules)
+{
+    char why[256];
+    rules->keys = tool_must(calloc(c->jwt_keys.n + 1, sizeof(jwt_key *)));
+    for (size_t i = 0; i < c->jwt_keys.n; i++) {
+        const char *path = c->jwt_keys.items[i];
+        jwt_key *key = jwt_key_load(path, why, sizeof why);
+        if (!key)
+            return config_refuse(c, "jwt-key", "%s: %s", path, why);
+        rules->keys[rules->nkeys++] = key;
+        if (c->jwt_algorithm && strcmp(c->jwt_algorithm, jwt_key_algorithm(key)) != 0)
+            return config_refuse(c, "jwt-alg", "%s is a key for %s", path, jwt_key_algorithm(key));
+    }
+    return TOOL_GO_ON;
+}
+
+static void free_keys(access_rules *rules)
+{
+    for (size_t i = 0; i < rules->nkeys; i++)
+        jwt_key_free(rules->keys[i]);
+    free(rules->keys);
+}
+#else
+static enum tool_exit load_keys(const config *c, access_rules *rules)
+{
+    (void)rules;
+    if (c->jwt_keys.n == 0)
+        return TOOL_GO_ON;
+    return config_refuse(c, "jwt-key", "this program was built without libjwt");
+}
+
+static void free_keys(access_rules *rules) { (void)rules; }
+#endif
+
 enum tool_exit access_rules_load(const config *c, access_rules **out)
 {
     access_rules *rules = tool_must(calloc(1, sizeof *rules));
@@ -37,6 +77,9 @@ enum tool_exit access_rules_load(const config *c, access_rules **out)
         load_tokens(c, &rules->publish, "publish-token-file", c->publish_token_file);
     if (result == TOOL_GO_ON)
         result = load_tokens(c, &rules->subscribe, "subscribe-token-file", c->subscribe_token_file);
+    rules->anonymous_subscribe = c->anonymous_subscribe;
+    if (result == TOOL_GO_ON)
+        result = load_keys(c, rules);
     if (result == TOOL_GO_ON)
         *out = rules;
     else
@@ -50,15 +93,29 @@ void access_rules_unref(access_rules *rules)
         return;
     tokens_free(&rules->publish);
     tokens_free(&rules->subscribe);
+    free_keys(rules);
     free(rules);
 }
 
-bool access_rules_guard_publishing(const access_rules *rules) { return rules->publish.n > 0; }
-
-static bool allows(const access_rules *rules, sse_action action, const char *header)
+bool access_rules_guard_publishing(const access_rules *rules)
 {
-    bool publisher = rules->publish.n > 0 && tokens_match(&rules->publish, header);
-    bool subscriber = rules->subscribe.n == 0 || tokens_match(&rules->subscribe, header);
+    return rules->publish.n > 0 || rules->nkeys > 0;
+}
+
+/* ---- judging ---- */
+
+/* What nobody need show anything for. */
+static bool is_open(const access_rules *rules, sse_action action)
+{
+    if (action == SSE_ACTION_PUBLISH || action == SSE_ACTION_REMOVE)
+        return !access_rules_guard_publishing(rules);
+    return rules->anonymous_subscribe || (rules->subscribe.n == 0 && rules->nkeys == 0);
+}
+
+static bool is_listed(const access_rules *rules, sse_action action, const char *token)
+{
+    bool publisher = tokens_have(&rules->publish, token);
+    bool subscriber = tokens_have(&rules->subscribe, token);
     switch (action) {
     case SSE_ACTION_SUBSCRIBE:
         return subscriber;
@@ -66,9 +123,66 @@ static bool allows(const access_rules *rules, sse_action action, const char *hea
         return subscriber || publisher;
     case SSE_ACTION_PUBLISH:
     case SSE_ACTION_REMOVE:
-        return rules->publish.n == 0 || publisher;
+        return publisher;
     }
     return false;
+}
+
+#ifdef SSE_WITH_JWT
+static int judge_jwt(const access_rules *rules, const sse_request *request, const char *token)
+{
+    sse_action action = sse_request_action(request);
+    struct timespec
+        now; /* time() may be some milliseconds late: who was closed could come back at once */
+    clock_gettime(CLOCK_REALTIME, &now);
+    jwt_question question = {.token = token,
+                             .token_len = strlen(token),
+                             .publish = action == SSE_ACTION_PUBLISH || action == SSE_ACTION_REMOVE,
+                             .stream = sse_request_stream(request),
+                             .now_s = now.tv_sec};
+    jwt_answer answer = jwt_judge(rules->keys, rules->nkeys, &question);
+    if (answer.verdict == JWT_BAD)
+        sse_request_set_reason(request, answer.reason);
+    if (answer.verdict == JWT_ALLOWED && answer.expires)
+        sse_request_set_expiry(request, answer.expiry_s);
+    return answer.verdict == JWT_ALLOWED ? 0 : answer.verdict == JWT_DENIED ? 403 : 401;
+}
+#else
+static int judge_jwt(const access_rules *rules, const sse_request *request, const char *token)
+{
+    (void)rules, (void)request, (void)token;
+    return 403; /* there are no keys */
+}
+#endif
+
+/* Who cannot set headers, as a browser's EventSource, may put the token into the query to read (RFC 6750, 2.3). To publish that way is
+ * not needed, and a link that somebody else made must not do it. */
+static const char *find_token(const sse_request *request, bool *twice)
+{
+    sse_action action = sse_request_action(request);
+    bool reads = action == SSE_ACTION_SUBSCRIBE || action == SSE_ACTION_INSPECT;
+    const char *bearer = tokens_bearer(sse_request_header(request, "Authorization"));
+    const char *query = reads ? sse_request_query(request, "access_token") : NULL;
+    *twice = bearer && query;
+    return bearer ? bearer : query;
+}
+
+static int judge(const access_rules *rules, const sse_request *request)
+{
+    bool twice;
+    sse_action action = sse_request_action(request);
+    if (is_open(rules, action))
+        return 0;
+    const char *token = find_token(request, &twice);
+    if (twice) {
+        sse_request_set_reason(request, "The token is there twice: in a header and in the query.");
+        return 400;
+    }
+    if (!token)
+        return sse_request_header(request, "Authorization") ? 403 : 401;
+    if (is_listed(rules, action, token))
+        return 0;
+    return rules->nkeys > 0 ? judge_jwt(rules, request, token) : 403;
 }
 
 /* ---- the gate ---- */
@@ -105,11 +219,8 @@ static access_rules *current(access_gate *gate)
 
 int access_gate_authorize(access_gate *gate, const sse_request *request)
 {
-    const char *header = sse_request_header(request, "Authorization");
     access_rules *rules = current(gate);
-    bool allowed = allows(rules, sse_request_action(request), header);
+    int status = judge(rules, request);
     access_rules_unref(rules);
-    if (allowed)
-        return 0;
-    return header ? 403 : 401;
+    return status;
 }

@@ -228,6 +228,8 @@ static void complete(config *c)
     o->header_count = c->headers.n;
     o->cors_origins = c->cors_origins.items;
     o->cors_origin_count = c->cors_origins.n;
+    o->host_names = c->host_names.items;
+    o->host_name_count = c->host_names.n;
     o->http_publish = true;
 }
 
@@ -255,6 +257,8 @@ void config_free(config *c)
     free(c->streams.items);
     free(c->headers.items);
     free(c->cors_origins.items);
+    free(c->jwt_keys.items);
+    free(c->host_names.items);
 }
 
 /* ---- comparing ---- */

@@ -128,6 +128,13 @@ static bool set_log_level(void *target, const char *value)
     return ok;
 }
 
+static bool set_algorithm(void *target, const char *value)
+{
+    static const char *const words[] = {"HS256", "RS256", "ES256"};
+    int word = 0;
+    return set_word(&word, value, words, 3) && tool_set_string(target, value);
+}
+
 static bool set_log_format(void *target, const char *value)
 {
     static const char *const words[] = {"text", "json"};
@@ -202,6 +209,18 @@ void config_fill_table(config *c)
          &c->publish_token_file},
         {"subscribe-token-file", "FILE", "who subscribes needs one of these bearer tokens",
          tool_set_string, &c->subscribe_token_file},
+        {"jwt-key", "FILE",
+         "accept JSON Web Tokens signed with this key: a secret (HS256) or a public key in PEM "
+         "(RS256, ES256); repeatable",
+         tool_set_list, &c->jwt_keys},
+        {"jwt-alg", "HS256|RS256|ES256", "refuse keys for another algorithm (as the key says)",
+         set_algorithm, &c->jwt_algorithm},
+        {"anonymous-subscribe", NULL, "let everybody subscribe in spite of --jwt-key",
+         tool_set_flag, &c->anonymous_subscribe},
+        {"host-name", "NAME",
+         "a name under which clients of this machine, a proxy for one, may ask, beside localhost; "
+         "* for all; repeatable",
+         tool_set_list, &c->host_names},
         {"anonymous-publish", NULL, "let everybody publish on an address that is not loopback",
          tool_set_flag, &c->anonymous_publish},
         {"no-page", NULL, "do not serve the page at /", tool_set_flag, &c->no_page},
@@ -230,8 +249,9 @@ void config_fill_table(config *c)
 
 bool config_can_change(const tool_option *option)
 {
-    static const char *const names[] = {"publish-token-file", "subscribe-token-file", "cors-origin",
-                                        "log-level", "log-format"};
+    static const char *const names[] = {
+        "publish-token-file",  "subscribe-token-file", "jwt-key",   "jwt-alg",
+        "anonymous-subscribe", "cors-origin",          "log-level", "log-format"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(option->name, names[i]) == 0)
             return true;

@@ -15,7 +15,7 @@ const char *sse_leave_reason_name(sse_leave_reason reason)
 
 /* ---- answers ---- */
 
-const unsigned sse__refusals[SSE__REFUSALS] = {400, 401, 403, 404, 405, 413, 429, 503, 0};
+const unsigned sse__refusals[SSE__REFUSALS] = {400, 401, 403, 404, 405, 413, 421, 429, 503, 0};
 
 void sse__hub_count_answer(sse_server *hub, unsigned status)
 {

@@ -137,6 +137,74 @@ Test(server_access, cors_preflight)
     hub_end(&h);
 }
 
+/* ---- DNS rebinding: a page of another origin under a name that means this machine ---- */
+
+/* A request whose Host is this; its status. */
+static int status_for(const hub *h, const char *method, const char *host)
+{
+    http_response r;
+    http_conn *c = http_connect(h->port);
+    cr_assert_not_null(c);
+    const char *request = text("%s /events?stream=s HTTP/1.1\r\nHost: %s\r\nOrigin: http://%s\r\n"
+                               "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                               method, host, host);
+    cr_assert(http_send_text(c, request, LONG));
+    cr_assert(http_read_head(c, &r, LONG));
+    int status = r.status;
+    http_response_fini(&r);
+    http_close(c);
+    return status;
+}
+
+Test(server_access, rebinding)
+{
+    static const char *const strange[] = {"evil.example",
+                                          "evil.example:8080",
+                                          "localhost.evil.example",
+                                          "127.0.0.1.evil.example",
+                                          "[::1].evil.example",
+                                          "notlocalhost",
+                                          "127.0.0.1:x",
+                                          "hub.example"};
+    static const char *const known[] = {"localhost",  "LocalHost:8080", "127.0.0.1", "127.0.0.1:1",
+                                        "[::1]:8080", "hub.localhost",  "localhost."};
+    static const char *const methods[] = {"POST", "DELETE", "GET", "OPTIONS"};
+    hub h = hub_start(ARGS("--stream=s"));
+    for (size_t i = 0; i < sizeof strange / sizeof strange[0]; i++)
+        for (size_t k = 0; k < 4; k++)
+            cr_assert_eq(status_for(&h, methods[k], strange[i]), 421, "%s %s", methods[k],
+                         strange[i]);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        cr_assert_eq(status_for(&h, "GET", known[i]), 200, "%s", known[i]);
+    cr_assert_eq(status_for(&h, "DELETE", "localhost"), 204);
+    hub_end(&h);
+    h = hub_start(ARGS("--stream=s", "--host-name", "hub.example"));
+    cr_assert_eq(status_for(&h, "GET", "Hub.Example:443"), 200);
+    cr_assert_eq(status_for(&h, "GET", "evil.example"), 421);
+    hub_end(&h);
+    h = hub_start(ARGS("--stream=s", "--host-name=*"));
+    cr_assert_eq(status_for(&h, "GET", "evil.example"), 200);
+    hub_end(&h);
+}
+
+/* An origin is compared as a whole: neither a name that ends or begins alike, nor "null". */
+Test(server_access, another_origin_cannot_publish_or_remove)
+{
+    static const char *const origins[] = {"http://evil.example",
+                                          "null",
+                                          "http://127.0.0.1.evil.example",
+                                          "http://localhost:1",
+                                          "https://a.example",
+                                          "http://a.example:8080"};
+    hub h = hub_start(ARGS("--stream=s", "--cors-origin=http://a.example"));
+    for (size_t i = 0; i < sizeof origins / sizeof origins[0]; i++) {
+        const char *origin = text("Origin: %s\r\n", origins[i]);
+        expect_error(&h, "POST", "/events?stream=s", origin, "x", 403, "origin");
+        expect_error(&h, "DELETE", "/events?stream=s", origin, NULL, 403, "origin");
+    }
+    hub_end(&h);
+}
+
 /* ---- --log-level ---- */
 
 Test(server_access, log_level)

@@ -1,5 +1,6 @@
 /* HTTPS at the clients: --cacert, --insecure, --cert and --key against the server of the openssl
- * command, which sends a prepared answer (sse-server has no TLS yet). */
+ * command, which sends a prepared answer, and against sse-server; and what of HTTPS concerns sse-server only. */
+#include "../support/cert.h"
 #include "e2e.h"
 
 #include <criterion/criterion.h>
@@ -105,5 +106,197 @@ Test(tls, server_without_tls)
     const char *url = text("https://127.0.0.1:%u", h.port);
     tool_fails("sse-sub", ARGS("--max-attempts=1", "--stream=s", url), NULL, 69, url);
     tool_fails("sse-pub", ARGS("--stream=s", url, "x"), NULL, 69, url);
+    hub_end(&h);
+}
+
+/* ---- sse-server ---- */
+
+static hub start_tls(const char *name, const char *more)
+{
+    hub h;
+    h.process = proc_start_server(ARGS("--stream=s", "--tls-cert", cert_path(name, "crt"),
+                                       "--tls-key", cert_path(name, "key"), more),
+                                  &h.port);
+    cr_assert_not_null(h.process);
+    snprintf(h.url, sizeof h.url, "https://127.0.0.1:%u", h.port);
+    return h;
+}
+
+static void publishes(const hub *h, const char *message)
+{
+    tool_end(tool_start("sse-pub",
+                        ARGS("--cacert", cert_path("ca", "crt"), "--stream=s", h->url, message)),
+             0);
+}
+
+static proc *subscribes(const hub *h, const char *more)
+{
+    return tool_start("sse-sub",
+                      ARGS("--cacert", cert_path("ca", "crt"), "--stream=s", h->url, more));
+}
+
+/* Who checks what the server shows: unknown authority, another name, out of date. */
+Test(tls, clients_verify_the_server)
+{
+    static const cert_spec specs[] = {{.issuer = "other", .ip = "127.0.0.1"},
+                                      {.issuer = "ca", .dns = "elsewhere.example"},
+                                      {.issuer = "ca", .ip = "127.0.0.1", .expired = true}};
+    (void)cert_default();
+    cert_make("other", &(cert_spec){.authority = true});
+    for (size_t i = 0; i < 3; i++) {
+        cert_make("bad", &specs[i]);
+        hub h = start_tls("bad", NULL);
+        const char *ca = cert_path("ca", "crt");
+        tool_fails("sse-sub", ARGS("--max-attempts=1", "--cacert", ca, "--stream=s", h.url), NULL,
+                   69, "ertificate");
+        tool_fails("sse-pub", ARGS("--cacert", ca, "--stream=s", h.url, "x"), NULL, 69,
+                   "ertificate");
+        tool_end(tool_start("sse-pub", ARGS("--insecure", "--stream=s", h.url, "x")), 0);
+        hub_end(&h);
+    }
+    hub h = start_tls("server", NULL);
+    publishes(&h, "hello");
+    proc *p = subscribes(&h, "--count=1");
+    expect_line(p, "hello");
+    tool_end(p, 0);
+    hub_end(&h);
+}
+
+/* The serial number of the certificate that the server shows. */
+static void shown(const hub *h, char out[128])
+{
+    int code;
+    proc *p = proc_run(ARGS("sh", "-c",
+                            text("openssl s_client -connect 127.0.0.1:%u </dev/null 2>/dev/null | "
+                                 "openssl x509 -noout -serial",
+                                 h->port)),
+                       NULL, LONG, &code);
+    cr_assert(p && code == 0);
+    snprintf(out, 128, "%s", out_of(p));
+    proc_free(p);
+}
+
+Test(tls, reload_keeps_subscribers)
+{
+    char before[128], after[128];
+    (void)cert_default();
+    cert_make("site", &(cert_spec){.issuer = "ca", .ip = "127.0.0.1"});
+    hub h = start_tls("site", NULL);
+    proc *p = subscribes(&h, "--count=3");
+    publishes(&h, "1");
+    expect_line(p, "1");
+    shown(&h, before);
+    cert_make("site", &(cert_spec){.issuer = "ca", .ip = "127.0.0.1"});
+    proc_signal(h.process, SIGHUP);
+    cr_assert(proc_wait_stderr(h.process, "info: reloaded", LONG));
+    shown(&h, after);
+    cr_assert_str_neq(before, after);
+    publishes(&h, "2");
+    expect_line(p, "2");
+    /* One that cannot be used: the last good one stays. */
+    FILE *file = fopen(cert_path("site", "key"), "we");
+    cr_assert(file && fputs("nonsense", file) >= 0 && fclose(file) == 0);
+    proc_signal(h.process, SIGHUP);
+    cr_assert(proc_wait_stderr(h.process, "everything stays as it was", LONG));
+    cr_assert_not_null(strstr(err_of(h.process), "site.key: not a private key"));
+    shown(&h, before);
+    cr_assert_str_eq(before, after);
+    publishes(&h, "3");
+    expect_line(p, "3");
+    tool_end(p, 0);
+    hub_end(&h);
+}
+
+Test(tls, certificates_that_are_refused)
+{
+    const char *cert = cert_path(cert_default(), "crt"), *key = cert_path("server", "key");
+    cert_make("stranger", &(cert_spec){.ip = "127.0.0.1"});
+    tool_fails("sse-server", ARGS("--tls-cert", cert), NULL, 64, "--tls-key");
+    tool_fails("sse-server", ARGS("--tls-key", key), NULL, 64, "--tls-cert");
+    tool_fails("sse-server", ARGS("--tls-cert=/nowhere", "--tls-key", key), NULL, 64,
+               "/nowhere: No such file");
+    tool_fails("sse-server", ARGS("--tls-cert", key, "--tls-key", key), NULL, 64,
+               "not a certificate");
+    tool_fails("sse-server", ARGS("--tls-cert", cert, "--tls-key", cert), NULL, 64,
+               "not a private key");
+    tool_fails("sse-server", ARGS("--tls-cert", cert, "--tls-key", cert_path("stranger", "key")),
+               NULL, 64, "is not that of the certificate");
+    tool_fails("sse-server", ARGS("--listen=https://127.0.0.1:0"), NULL, 64, "HTTPS needs");
+}
+
+Test(tls, only_new_versions)
+{
+    int code;
+    (void)cert_default();
+    hub h = start_tls("server", NULL);
+    static const char *const versions[] = {"-tls1", "-tls1_1", "-tls1_2", "-tls1_3"};
+    for (int i = 0; i < 4; i++) {
+        proc *p = proc_run(ARGS("openssl", "s_client", "-connect", text("127.0.0.1:%u", h.port),
+                                versions[i], "-cipher", "ALL:@SECLEVEL=0"),
+                           "", LONG, &code);
+        cr_assert_not_null(p);
+        cr_assert_eq(code == 0, i >= 2, "%s: %d", versions[i], code);
+        proc_free(p);
+    }
+    hub_end(&h);
+}
+
+/* One server, one stream, both kinds of listeners; http to the port for https is told so. */
+Test(tls, plain_beside_it)
+{
+    uint16_t plain;
+    (void)cert_default();
+    proc *p = proc_start(ARGS(proc_bin("sse-server"), "--stream=s", "--listen=127.0.0.1:0",
+                              "--listen=http://127.0.0.1:0", "--tls-cert",
+                              cert_path("server", "crt"), "--tls-key", cert_path("server", "key")));
+    hub h = {.process = p};
+    const char *line = proc_read_line(p, LONG);
+    cr_assert(line && sscanf(line, "listening on https://127.0.0.1:%hu", &h.port) == 1, "%s", line);
+    snprintf(h.url, sizeof h.url, "https://127.0.0.1:%u", h.port);
+    line = proc_read_line(p, LONG);
+    cr_assert(line && sscanf(line, "listening on http://127.0.0.1:%hu", &plain) == 1, "%s", line);
+    hub other = {.process = p, .port = plain};
+    http_conn *c = follow(&other, "s", NULL, NULL);
+    publishes(&h, "over TLS");
+    expect_data(c, "over TLS");
+    http_close(c);
+    expect(&h, "GET", "/healthz", NULL, NULL, 400, "This port speaks HTTPS");
+    hub_end(&h);
+}
+
+/* Handshakes that are not ended: others are served meanwhile, the processor is not kept busy, and they end. */
+static long long cpu_ticks(const proc *p)
+{
+    unsigned long user = 0, system = 0;
+    FILE *file = fopen(text("/proc/%d/stat", (int)proc_pid(p)), "re");
+    cr_assert_not_null(file);
+    cr_assert_eq(
+        fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system),
+        2);
+    fclose(file);
+    return (long long)(user + system);
+}
+
+Test(tls, half_handshakes)
+{
+    enum { N = 50 };
+    http_conn *half[N];
+    static const char hello[] =
+        "\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"; /* the rest is to come */
+    (void)cert_default();
+    hub h = start_tls("server", "--request-timeout=2");
+    for (int i = 0; i < N; i++) {
+        half[i] = http_connect(h.port);
+        cr_assert(half[i] && http_send(half[i], hello, i % 2 ? sizeof hello - 1 : 1, LONG));
+    }
+    publishes(&h, "x");
+    long long before = cpu_ticks(h.process);
+    for (int i = 0; i < N; i++) {
+        http_response r;
+        cr_assert_not(http_read_head(half[i], &r, LONG)); /* until the server closes: two seconds */
+        http_close(half[i]);
+    }
+    long long spent = cpu_ticks(h.process) - before;
+    cr_assert_lt(spent, sysconf(_SC_CLK_TCK), "%lld ticks for nothing", spent);
     hub_end(&h);
 }

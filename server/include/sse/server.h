@@ -163,6 +163,12 @@ typedef struct sse_server_options {
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
     size_t cors_origin_count; /* of cors_origins */
+    /* A page of another origin can make its own name mean 127.0.0.1 (DNS rebinding), and would then be at home on a hub of this machine.
+     * So a request that comes from a loopback address must name an IP address, localhost, or one of these in its Host header, or gets
+     * 421; "*" for any. A proxy on this machine that passes the Host header on needs its names here. Once there is one, requests from
+     * elsewhere are held to them as well. Copied. */
+    const char *const *host_names;
+    size_t host_name_count; /* of host_names */
     /* PEM files: the certificate with those that lead to its authority, and its key. With them sse_server_listen() serves HTTPS (TLS
      * 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new() and sse_server_tls_reload(). */
     const char *tls_cert_file;
