@@ -28,6 +28,10 @@ tail -n 1 "$dir/security"
 "$bin/sse-server" --check-config --config "$source/contrib/sse-server.conf"
 # What it only suggests is accepted, too.
 echo secret >"$dir/tokens"
-sed -E "s/^#([a-z-]+ = )/\\1/; s#/etc/sse-server.tokens#$dir/tokens#" "$source/contrib/sse-server.conf" >"$dir/all.conf"
+openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=hub.example.org -keyout "$dir/hub.example.org.key" \
+    -out "$dir/hub.example.org.pem" 2>/dev/null
+openssl pkey -in "$dir/hub.example.org.key" -pubout -out "$dir/sse-server.jwt.pem"
+sed -E "s/^#([a-z-]+ = )/\\1/; s#/etc/sse-server.tokens#$dir/tokens#; s#/etc/(ssl/(certs|private)/)?(hub.example|sse-server.jwt)#$dir/\\3#" \
+    "$source/contrib/sse-server.conf" >"$dir/all.conf"
 grep -q "^publish-token-file = $dir/tokens" "$dir/all.conf"
 "$bin/sse-server" --check-config --config "$dir/all.conf"
