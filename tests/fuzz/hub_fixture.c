@@ -30,7 +30,7 @@ sse_err __real_sse__thread_start(sse__thread *t, const char *name, size_t stack_
 sse_err __wrap_sse__thread_start(sse__thread *t, const char *name, size_t stack_bytes,
                                  void *(*run)(void *), void *arg);
 void __wrap_sse__thread_detach(sse__thread *t);
-bool __wrap_sse__cond_wait_until(sse__cond *c, sse__mutex *m, uint64_t deadline_ns);
+bool __wrap_sse__gate_wait_until(sse__gate *g, uint64_t deadline_ns);
 
 sse_err __wrap_sse__thread_start(sse__thread *t, const char *name, size_t stack_bytes,
                                  void *(*run)(void *), void *arg)
@@ -46,10 +46,9 @@ sse_err __wrap_sse__thread_start(sse__thread *t, const char *name, size_t stack_
 void __wrap_sse__thread_detach(sse__thread *t) { (void)t; }
 
 /* The time is always over: an idle worker does not linger. */
-bool __wrap_sse__cond_wait_until(sse__cond *c, sse__mutex *m, uint64_t deadline_ns)
+bool __wrap_sse__gate_wait_until(sse__gate *g, uint64_t deadline_ns)
 {
-    (void)c;
-    (void)m;
+    (void)g;
     (void)deadline_ns;
     return false;
 }
