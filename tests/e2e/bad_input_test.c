@@ -68,16 +68,16 @@ Test(bad_input, request_lines)
     attack(&t, "\r\n\r\n\r\n", 0, 400);
     attack(&t, "GET\r\n\r\n", 0, 400);
     attack(&t, "GET /events?stream=s\r\n\r\n", 0, 400);
-    attack(&t, "GET /events?stream=s HTTP/9.9\r\nHost: x\r\n\r\n", 505, 400);
-    attack(&t, "GET /events?stream=s FTP/1.1\r\nHost: x\r\n\r\n", 505, 400);
-    attack(&t, "/events?stream=s GET HTTP/1.1\r\nHost: x\r\n\r\n", 405, 404);
+    attack(&t, "GET /events?stream=s HTTP/9.9\r\nHost: localhost\r\n\r\n", 505, 400);
+    attack(&t, "GET /events?stream=s FTP/1.1\r\nHost: localhost\r\n\r\n", 505, 400);
+    attack(&t, "/events?stream=s GET HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, 404);
     attack(&t, "GET /events?stream=s HTTP/1.1\r\n\r\n", 400, 400); /* no Host */
-    attack(&t, "GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n", 404, 400);
-    attack(&t, "GET /%zz%00?stream=%%% HTTP/1.1\r\nHost: x\r\n\r\n", 404, 400);
-    attack(&t, "GET /events?stream=s&stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 400, 400);
-    attack(&t, "GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404, 404);
-    attack(&t, "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 404, 405);
-    attack(&t, "CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", 404, 405);
+    attack(&t, "GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 400);
+    attack(&t, "GET /%zz%00?stream=%%% HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 400);
+    attack(&t, "GET /events?stream=s&stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, 400);
+    attack(&t, "GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 404);
+    attack(&t, "TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 405);
+    attack(&t, "CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 405);
     target_end(&t);
 }
 
@@ -87,7 +87,8 @@ Test(bad_input, methods)
     static const char *const methods[] = {"PUT", "PATCH",    "get",
                                           "G",   "PROPFIND", "POSTPOSTPOSTPOSTPOSTPOSTPOSTPOST"};
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        attack(&t, text("%s /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", methods[i]), 405, 405);
+        attack(&t, text("%s /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", methods[i]), 405,
+               405);
     target_end(&t);
 }
 
@@ -114,7 +115,7 @@ Test(bad_input, binary_noise)
 static void attack_with_header(target *t, size_t n, int status, int other)
 {
     char *request = malloc(n + 200);
-    int at = sprintf(request, "GET /events?stream=s HTTP/1.1\r\nHost: x\r\nX-Long: ");
+    int at = sprintf(request, "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Long: ");
     memset(request + at, 'x', n);
     strcpy(request + at + n, "\r\n\r\n");
     attack(t, request, status, other);
@@ -127,7 +128,7 @@ Test(bad_input, huge_headers)
     attack_with_header(&t, 65536, 431, 0);
     attack_with_header(&t, 1 << 20, 431, 0);
     char *many = malloc(70000);
-    int at = sprintf(many, "GET /events?stream=s HTTP/1.1\r\nHost: x\r\n");
+    int at = sprintf(many, "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\n");
     while (at < 65536)
         at += sprintf(many + at, "X-%d: y\r\n", at);
     strcpy(many + at, "\r\n");
@@ -142,13 +143,13 @@ Test(bad_input, huge_url)
     char *request = malloc(70000);
     int at = sprintf(request, "GET /events?stream=");
     memset(request + at, 'x', 65536);
-    strcpy(request + at + 65536, " HTTP/1.1\r\nHost: x\r\n\r\n");
+    strcpy(request + at + 65536, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     attack(&t, request, 414, 0);
     free(request);
     request = malloc(4000);
     at = sprintf(request, "GET /events?stream=");
     memset(request + at, 'x', 3000); /* fits, but is no name */
-    strcpy(request + at + 3000, " HTTP/1.1\r\nHost: x\r\n\r\n");
+    strcpy(request + at + 3000, " HTTP/1.1\r\nHost: localhost\r\n\r\n");
     attack(&t, request, 404, 400);
     free(request);
     target_end(&t);
@@ -156,7 +157,7 @@ Test(bad_input, huge_url)
 
 Test(bad_input, bodies)
 {
-    static const char post[] = "POST /events?stream=s HTTP/1.1\r\nHost: x\r\n";
+    static const char post[] = "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n";
     target t = target_start();
     attack(&t, text("%sTransfer-Encoding: chunked\r\n\r\nzz\r\nxx\r\n0\r\n\r\n", post), 400, 0);
     attack(&t, text("%sTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", post), 400, 413);
@@ -177,7 +178,8 @@ Test(bad_input, body_over_the_limit)
     expect_error(&t.h, "POST", "/events?stream=s", NULL, body, 413, "10000 bytes");
     char *request = malloc(30000);
     int at = sprintf(
-        request, "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        request,
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 20; i++)
         at += sprintf(request + at, "3e8\r\n%.1000s\r\n", body);
     strcpy(request + at, "0\r\n\r\n");
@@ -196,7 +198,8 @@ Test(bad_input, line_ends_in_fields)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_error(&t.h, "POST", text("/events?stream=s&%s", bad[i]), NULL, "x", 400,
                      "CR, LF or NUL");
-    attack(&t, "GET /events?stream=s%0d%0aX-Injected:%20y HTTP/1.1\r\nHost: x\r\n\r\n", 404, 400);
+    attack(&t, "GET /events?stream=s%0d%0aX-Injected:%20y HTTP/1.1\r\nHost: localhost\r\n\r\n", 404,
+           400);
     target_end(&t);
 }
 
@@ -205,7 +208,7 @@ Test(bad_input, line_ends_in_fields)
 Test(bad_input, half_a_request_then_close)
 {
     static const char request[] =
-        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf";
     target t = target_start();
     for (size_t n = 0; n < sizeof request - 1; n += 7) {
         http_conn *c = http_connect(t.h.port);
@@ -248,9 +251,10 @@ Test(bad_input, slow_requests)
         "",
         "G",
         "GET /events?stream=s HTTP/1.1\r\n",
-        "GET /events?stream=s HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
-        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12"};
+        "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345",
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\n12"};
     target t = target_start();
     http_conn *all[N];
     for (int i = 0; i < N; i++) {
@@ -271,7 +275,7 @@ Test(bad_input, trickled_headers)
 {
     target t = target_start();
     http_conn *c = http_connect(t.h.port);
-    cr_assert(http_send_text(c, "GET /events?stream=s HTTP/1.1\r\nHost: x\r\nX: ", LONG));
+    cr_assert(http_send_text(c, "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX: ", LONG));
     int64_t deadline = wait_now_ms() + LONG;
     while (!wait_readable(http_fd(c), 50)) {
         cr_assert_gt(wait_left_ms(deadline), 0, "it may go on and on");
@@ -290,8 +294,8 @@ Test(bad_input, pipelined_requests)
     http_conn *c = http_connect(t.h.port);
     http_response r;
     for (int i = 0; i < 20; i++)
-        cr_assert(http_send_text(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", LONG));
-    cr_assert(http_send_text(c, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", LONG));
+        cr_assert(http_send_text(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", LONG));
+    cr_assert(http_send_text(c, "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", LONG));
     for (int i = 0; i < 21; i++) {
         cr_assert(http_read_head(c, &r, LONG));
         cr_assert_eq(r.status, i < 20 ? 200 : 404);
@@ -301,10 +305,10 @@ Test(bad_input, pipelined_requests)
     http_close(c);
     /* Requests behind a subscription wait for its end, which does not come. */
     c = http_connect(t.h.port);
-    cr_assert(http_send_text(
-        c,
-        "GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-        LONG));
+    cr_assert(http_send_text(c,
+                             "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz "
+                             "HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                             LONG));
     cr_assert(http_read_head(c, &r, LONG));
     cr_assert_eq(r.status, 200);
     http_response_fini(&r);

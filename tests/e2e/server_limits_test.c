@@ -188,7 +188,7 @@ static int status_with_long_header(const hub *h, size_t n)
 {
     char *value = filled(n);
     char *request = malloc(n + 200);
-    sprintf(request, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: %s\r\n\r\n", value);
+    sprintf(request, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: %s\r\n\r\n", value);
     http_conn *c = http_connect(h->port);
     http_response r = {.status = 0};
     int status = 0;
@@ -220,7 +220,8 @@ Test(server_limits, request_timeout)
     hub h = hub_start(ARGS("--stream=s", "--request-timeout=0.2"));
     http_conn *legitimate = follow(&h, "s", NULL, NULL);
     http_conn *c = http_connect(h.port);
-    cr_assert(http_send_text(c, "GET /events?stream=s HTTP/1.1\r\nHost: x\r\nX-Slow:", LONG));
+    cr_assert(
+        http_send_text(c, "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Slow:", LONG));
     http_response r;
     cr_assert_not(http_read_head(c, &r, LONG));
     http_close(c);

@@ -99,37 +99,39 @@ static const bytes bad_requests[] = {
     BYTES("G"),
     BYTES("GET /events?stream=s"),
     BYTES("GET /events?stream=s HTTP/1.1\r\n"),
-    BYTES("GET /events?stream=s HTTP/1.1\r\nHost: a\r\nX-Half: a"),
+    BYTES("GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Half: a"),
     BYTES("\r\n\r\n\r\n\r\n"),
     BYTES("GET\r\n\r\n"),
     BYTES("GET /events?stream=s HTTP/9.9\r\n\r\n"),
-    BYTES("GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\nx"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: "
+    BYTES("GET / HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\nx"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
           "99999999999999999999\r\n\r\nx"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: "
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
           "18446744073709551615\r\n\r\nx"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: 1x\r\n\r\nx"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nless"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: "
-          "90\r\n\r\nx"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
-          "chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
-          "chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
-          "chunked\r\n\r\nffffffffffffffffff\r\nx"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
-          "chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1x\r\n\r\nx"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nless"),
     BYTES(
-        "POST /events?stream=x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"),
-    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: "
+        "POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: "
+        "90\r\n\r\nx"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+          "chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+          "chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+          "chunked\r\n\r\nffffffffffffffffff\r\nx"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+          "chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+          "chunked\r\n\r\n5\r\nhel"),
+    BYTES("POST /events?stream=x HTTP/1.1\r\nHost: localhost\r\nExpect: "
+          "100-continue\r\nContent-Length: "
           "10\r\n\r\n"),
-    BYTES("DELETE /events?stream=x HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nless"),
-    BYTES("GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel"),
-    BYTES("GET /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
-    BYTES("GET /events?stream=%00%ff%zz HTTP/1.1\r\nHost: a\r\n\r\n"),
-    BYTES("GET /events?stream=none&stream=none HTTP/1.1\r\nHost: a\r\nLast-Event-ID: "
+    BYTES("DELETE /events?stream=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nless"),
+    BYTES("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhel"),
+    BYTES("GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    BYTES("GET /events?stream=%00%ff%zz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    BYTES("GET /events?stream=none&stream=none HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: "
           "\xff\x01\r\n\r\n"),
     BYTES("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello \x00\x00\r\n\r\n"),
     BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -205,7 +207,7 @@ Test(hostile, garbage_from_all_sides)
  */
 static void slowloris(const hub *h, bystanders *b)
 {
-    static const char start[] = "GET /events?stream=s HTTP/1.1\r\nHost: a\r\nX-Slow: ";
+    static const char start[] = "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
     static struct pollfd fds[MASS * 4];
     static http_conn *conns[MASS * 4];
     size_t n = sizeof conns / sizeof *conns, left = n, rounds = 0;
@@ -243,7 +245,7 @@ static void large_headers(const hub *h, bystanders *b)
     enum { HEADERS = 64 << 10 };
     char *request = malloc(HEADERS + 64);
     cr_assert_not_null(request);
-    int n = sprintf(request, "GET /events?stream=s HTTP/1.1\r\nHost: a\r\nX-Large: ");
+    int n = sprintf(request, "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Large: ");
     memset(request + n, 'x', HEADERS);
     memcpy(request + n + HEADERS, "\r\n\r\n", 5);
     for (int i = 0; i < MASS * 2; i++) {
@@ -270,8 +272,9 @@ Test(hostile, headers_of_64_kib)
 static void pipelines(const hub *h, bystanders *b)
 {
     enum { REQUESTS = 300 };
-    static const char one[] = "GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
-    static const char last[] = "GET /events?stream=s HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char one[] =
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
+    static const char last[] = "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n";
     http_conn *conns[MASS];
     char *request = malloc(REQUESTS * sizeof one + sizeof last);
     cr_assert_not_null(request);

@@ -273,18 +273,19 @@ static void request_with_failures(const char *request, int status, size_t at_lea
 
 Test(alloc, subscribing)
 {
-    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3);
+    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 3);
 }
 
 Test(alloc, subscribing_after_an_unknown_id)
 {
-    request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: x\r\nLast-Event-ID: gone\r\n\r\n",
-                          200, 7);
+    request_with_failures(
+        "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: gone\r\n\r\n", 200, 7);
 }
 
 Test(alloc, subscribing_to_several)
 {
-    request_with_failures("GET /events?stream=t&stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 6);
+    request_with_failures("GET /events?stream=t&stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", 200,
+                          6);
 }
 
 Test(alloc, replaying)
@@ -294,18 +295,18 @@ Test(alloc, replaying)
 
 Test(alloc, inspecting)
 {
-    request_with_failures("GET /streams HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3);
-    request_with_failures("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200, 3);
-    request_with_failures("GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404, 2);
-    request_with_failures("HEAD /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 200, 2);
-    request_with_failures("DELETE /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\n", 204, 2);
+    request_with_failures("GET /streams HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 3);
+    request_with_failures("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 3);
+    request_with_failures("GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, 2);
+    request_with_failures("HEAD /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 2);
+    request_with_failures("DELETE /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", 204, 2);
 }
 
 /* A batch is all or none, whatever fails; the worker may lose some, which is told. */
 Test(alloc, posting)
 {
     static const char request[] =
-        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Type: text/event-stream\r\n"
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/event-stream\r\n"
         "Content-Length: 29\r\n\r\ndata:1\n\ndata:2\n\nid:3\ndata:3\n\n";
     bool failed = true;
     size_t i;

@@ -201,14 +201,15 @@ Test(concurrency, strange_peers_disturb_nobody)
         "\x16\x03\x01\x02",
         "GET\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
-        "GET /events?stream=%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /events?stream=%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "stream=s stream=s stream=\n\n",
-        "GET /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
-        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        "POST /events?stream=s HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-        ("GET /events?stream=none HTTP/1.1\r\nHost: x\r\n\r\n"
-         "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-         "GET /events?stream=s HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n\r\n")};
+        "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\nzz\r\n",
+        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        ("GET /events?stream=none HTTP/1.1\r\nHost: localhost\r\n\r\n"
+         "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+         "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n\r\n")};
     for (int round = 0; round < 5; round++)
         for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++) {
             http_conn *whole = http_connect(port), *pieces = http_connect(port);

@@ -212,7 +212,7 @@ Test(post, a_body_without_a_length_is_limited_too)
     start(&options);
     http_conn *raw = http_connect(port);
     cr_assert(http_send_text(raw,
-                             "POST /events?stream=s HTTP/1.1\r\nHost: x\r\n"
+                             "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n"
                              "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
                              LONG));
     http_response r;
@@ -222,7 +222,7 @@ Test(post, a_body_without_a_length_is_limited_too)
     http_response_fini(&r);
     expect_data(c, "hello");
     cr_assert(http_send_text(raw,
-                             "POST /events?stream=s HTTP/1.1\r\nHost: x\r\n"
+                             "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n"
                              "Transfer-Encoding: chunked\r\n\r\n",
                              LONG));
     for (int i = 0; i < 3; i++) {
@@ -245,7 +245,7 @@ Test(post, who_asks_first_is_told_first)
     http_conn *raw = http_connect(port);
     http_response r;
     cr_assert(http_send_text(raw,
-                             "POST /events?stream=s HTTP/1.1\r\nHost: x\r\n"
+                             "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n"
                              "Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n",
                              LONG));
     cr_assert(http_read_head(raw, &r, LONG), "without a byte of the body");
@@ -254,7 +254,7 @@ Test(post, who_asks_first_is_told_first)
     http_close(raw);
     raw = http_connect(port);
     cr_assert(http_send_text(raw,
-                             "POST /events?stream=s HTTP/1.1\r\nHost: x\r\n"
+                             "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n"
                              "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n",
                              LONG));
     cr_assert(wait_readable(http_fd(raw), LONG), "100");
