@@ -44,7 +44,7 @@ for shell in bash fish zsh; do
     expect "$shell: options of sse-bench parse" "$(help_options sse-bench parse)" "$(ask_$shell sse-bench parse --)"
     expect "$shell: commands" "$(sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' help | sort)" "$(ask_$shell sse-bench '')"
     expect "$shell: one command" storm "$(ask_$shell sse-bench st)"
-    expect "$shell: one option" --anonymous-publish "$(ask_$shell sse-server --anon)"
+    expect "$shell: one option" --anonymous-publish "$(ask_$shell sse-server --anonymous-p)"
     expect "$shell: values" "$(printf 'all\nnone\nresume')" "$(ask_$shell sse-server --replay '')"
     expect "$shell: values that begin" "$(printf 'drop-newest\ndrop-oldest')" "$(ask_$shell sse-server --slow-consumer drop)"
     expect "$shell: files" token.txt "$(ask_$shell sse-sub --token-file tok)"
