@@ -253,8 +253,8 @@ Test(bad_input, slow_requests)
         "GET /events?stream=s HTTP/1.1\r\n",
         "GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
         "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345",
-        "POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n5\r\n12"};
+        ("POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n5\r\n12")};
     target t = target_start();
     http_conn *all[N];
     for (int i = 0; i < N; i++) {
