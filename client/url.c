@@ -6,18 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* RFC 3986, "unreserved". Everything else is encoded, so that no name can break out of its
- * parameter. */
-static bool is_unreserved(char c)
-{
-    return sse__is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
-}
-
+/* Everything but "unreserved" is encoded, so that no name can break out of its parameter. */
 static char *append_encoded(char *to, const char *s)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (; *s; s++) {
-        if (is_unreserved(*s)) {
+        if (sse__is_unreserved(*s)) {
             *to++ = *s;
             continue;
         }

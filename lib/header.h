@@ -9,6 +9,12 @@ static inline bool sse__is_alnum(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
+/* RFC 3986, "unreserved": what a URL holds as it is. */
+static inline bool sse__is_unreserved(char c)
+{
+    return sse__is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
 /* True for "Name: value", "Name:value" and "Name:" with a name that is a token and no CR or LF
  * anywhere. */
 SSE_INTERNAL bool sse__header_valid(const char *line);

@@ -21,13 +21,10 @@
 
 /* ---- writing ---- */
 
-/* RFC 3986, "unreserved". */
-static bool plain(char c) { return sse__is_alnum(c) || strchr("-._~", c); }
-
 static void add_encoded(sse__text *text, const char *name)
 {
     for (; *name; name++)
-        sse__text_addf(text, plain(*name) ? "%c" : "%%%02X", (unsigned char)*name);
+        sse__text_addf(text, sse__is_unreserved(*name) ? "%c" : "%%%02X", (unsigned char)*name);
 }
 
 /* The publisher's id of a frame; absent when it is only the position. */
@@ -156,7 +153,7 @@ static size_t encoded_length(const char *name)
 {
     size_t n = 0;
     for (; *name; name++)
-        n += plain(*name) ? 1 : 3;
+        n += sse__is_unreserved(*name) ? 1 : 3;
     return n;
 }
 
