@@ -206,9 +206,7 @@ static void expire_subs(sse__loop *loop, uint64_t now_ms)
             expire(sub);
             continue;
         }
-        sse__mutex_lock(&sub->stream->mu);
-        sse__sub_cut_locked(sub, SSE_LEFT_EXPIRED);
-        sse__mutex_unlock(&sub->stream->mu);
+        sse__sub_cut(sub, SSE_LEFT_EXPIRED);
         wake_sub(sub);
     }
 }
@@ -389,7 +387,7 @@ static void handle_event(sse__loop *loop, struct epoll_event *event)
         sse__loop_activate((sse__shard *)(void *)source);
         break;
     case SSE__SOURCE_SUB:
-        sse__sub_gone((sse__sub *)(void *)source);
+        sse__sub_cut((sse__sub *)(void *)source, SSE_LEFT_GONE);
         wake_sub((sse__sub *)(void *)source);
         break;
     }

@@ -183,7 +183,7 @@ static void end_member(sse__sub *sub, sse_leave_reason reason, sse_leave_reason 
     for (sse__sub *at = sub->lead; at && !others; at = at->next_member)
         others = at != sub && !at->left;
     if (others)
-        sse__sub_leave(sub);
+        sse__sub_leave(sub, 0);
     else
         *ending = reason;
 }
@@ -225,9 +225,7 @@ static ptrdiff_t fill_together(sse__sub *lead, output *out, sse_leave_reason *en
 static ptrdiff_t fill_expired(sse__sub *lead, output *out, sse_leave_reason *ending)
 {
     sse__sub *sub = lead->turn;
-    sse__mutex_lock(&lead->stream->mu);
-    bool cut = lead->leave != 0;
-    sse__mutex_unlock(&lead->stream->mu);
+    bool cut = sse__sub_cut_reason(lead) != 0;
     *ending = 0;
     if (sub->current && sub->offset > 0)
         fill_current(sub, out);

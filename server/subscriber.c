@@ -256,8 +256,7 @@ void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason)
     shutdown(sub->fd, SHUT_RDWR);
 }
 
-/* Why one of several was cut off, which ends the connection of all. 0: none was. */
-static sse_leave_reason common_reason(sse__sub *lead)
+sse_leave_reason sse__sub_cut_reason(sse__sub *lead)
 {
     sse_leave_reason why = 0;
     for (sse__sub *sub = lead; sub && why == 0; sub = sub->next_member) {
@@ -268,12 +267,12 @@ static sse_leave_reason common_reason(sse__sub *lead)
     return why;
 }
 
-void sse__sub_gone(sse__sub *sub)
+void sse__sub_cut(sse__sub *sub, sse_leave_reason reason)
 {
-    sse_leave_reason why = sse__sub_together(sub) ? common_reason(sub) : 0;
+    sse_leave_reason why = sse__sub_together(sub) ? sse__sub_cut_reason(sub) : 0;
     for (; sub; sub = sub->next_member) {
         sse__mutex_lock(&sub->stream->mu);
-        sse__sub_cut_locked(sub, why ? why : SSE_LEFT_GONE);
+        sse__sub_cut_locked(sub, why ? why : reason);
         sse__mutex_unlock(&sub->stream->mu);
     }
 }
@@ -354,9 +353,8 @@ static sse_leave_reason leave_locked(sse__sub *sub, sse_leave_reason why)
         sub->next->prev = sub->prev;
     st->nsubs--;
     sub->left = true;
-    if (st->ended &&
-        st->nsubs ==
-            0) /* one of several streams: the connection, and with it the struct, may stay for days */
+    /* One of several streams: the connection, and with it the struct, may stay for days. */
+    if (st->ended && st->nsubs == 0)
         sse__history_drop_to(&st->log, st->log.end);
     if (sub->leave == 0) /* set, so that nobody touches the descriptor from now on */
         sub->leave = why ? why : st->ended ? st->end_reason : SSE_LEFT_GONE;
@@ -367,7 +365,7 @@ static sse_leave_reason leave_locked(sse__sub *sub, sse_leave_reason why)
     return said && st->end_reason != 0 ? st->end_reason : sub->leave;
 }
 
-static void leave(sse__sub *sub, sse_leave_reason why)
+void sse__sub_leave(sse__sub *sub, sse_leave_reason why)
 {
     sse__stream *st = sub->stream;
     if (!sub->group || sub->left)
@@ -384,14 +382,12 @@ static void leave(sse__sub *sub, sse_leave_reason why)
     }
 }
 
-void sse__sub_leave(sse__sub *sub) { leave(sub, 0); }
-
 void sse__sub_finish(sse__sub *sub)
 {
     sse_server *hub = sub->stream->hub;
-    sse_leave_reason why = sse__sub_together(sub) ? common_reason(sub) : 0;
+    sse_leave_reason why = sse__sub_together(sub) ? sse__sub_cut_reason(sub) : 0;
     for (sse__sub *member = sub; member; member = member->next_member)
-        leave(member, why);
+        sse__sub_leave(member, why);
     struct sse__loop *loop = sub->group ? sub->group->loop : NULL;
     sse__ip *ip = sub->ip;
     sse__hub_ref(hub);

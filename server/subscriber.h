@@ -149,16 +149,20 @@ void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason);
 /* The worker need not wait for it any more. The caller holds stream.mu. */
 void sse__sub_stop_lagging_locked(sse__sub *sub);
 
-/* The loop noticed that the client has gone.
+/* Cut off a subscriber, and those that it leads. One of them that is cut off already says why for all.
  * Thread:  loop's. */
-void sse__sub_gone(sse__sub *sub);
+void sse__sub_cut(sse__sub *sub, sse_leave_reason reason);
+/* Why it, or one of those that it leads, was cut off, which ends the connection of all. 0: none was.
+ * Thread:  any on which it is alive. */
+sse_leave_reason sse__sub_cut_reason(sse__sub *lead);
 /* Cut off a subscriber, and those that it leads, if the client has vanished: it acknowledged nothing for so long. Returns whether
  * it has.
  * Thread:  loop's. */
 bool sse__sub_end_if_vanished(sse__sub *sub, uint32_t limit_ms);
-/* One of several streams has ended: leave it, the connection goes on with the others.
+/* Leave the stream, because it has ended or (`why`, unless 0) the connection has; of several, the others stay. Nothing happens to one
+ * that has left.
  * Thread:  of the connection. */
-void sse__sub_leave(sse__sub *sub);
+void sse__sub_leave(sse__sub *sub, sse_leave_reason why);
 
 /* ---- together.c ---- */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { STREAMS = 3, EACH = 8, ALL = STREAMS * EACH };
 
@@ -469,5 +470,30 @@ Test(together, as_many_names_as_can_resume)
     }
     cr_assert_gt(accepted, 2);
     cr_assert_gt(refused, 2);
+    stop();
+}
+
+static int for_three_seconds(void *user, const sse_request *request)
+{
+    (void)user;
+    sse_request_set_expiry(request, (int64_t)time(NULL) + 3);
+    return 0;
+}
+
+/* The permission ends for all, and they are told, although the stream that leads has ended before. */
+Test(together, expire_when_the_lead_has_ended)
+{
+    sse_server_options options = fixture_options();
+    options.callbacks.authorize = for_three_seconds;
+    start_with(&options);
+    http_conn *c = join(port, query);
+    remove_stream(0, 1);
+    http_block farewell;
+    cr_assert_eq(http_next_block(c, &farewell, LONG), HTTP_OK);
+    cr_assert_str_eq(farewell.comment, "the permission has expired");
+    http_block_fini(&farewell);
+    expect_end(c);
+    http_close(c);
+    wait_left(server, SSE_LEFT_EXPIRED, STREAMS - 1);
     stop();
 }
