@@ -417,6 +417,45 @@ Test(conformance_26, start_from_an_id)
     scripted_stop(s);
 }
 
+/* As a header it is the id to start from, not a line of every request: what the stream says later takes its place. */
+Test(conformance_26, an_id_in_a_header_of_the_user_is_where_it_starts)
+{
+    scripted *s = scripted_start(
+        scripted_play, REPLIES({STREAM_HEAD, 0, 0}, {STREAM_HEAD "id: 42\ndata: a\n\n", 0, 0},
+                               {STREAM_HEAD "id\ndata: b\n\n", 0, 0}, {STREAM_HEAD, END_HOLD, 0}));
+    sse_client_options o = quick();
+    const char *const headers[] = {"last-event-id:  41", "Last-Event-ID: 40", NULL};
+    o.headers = headers;
+    until_requests(s, &o, "/", 4);
+    const char *const want[] = {"41", "41", "42", NULL};
+    for (size_t i = 0; i < 4; i++)
+        header_is(s, i, "Last-Event-ID", want[i]);
+    scripted_stop(s);
+}
+
+Test(conformance_26, an_id_in_a_header_is_known_before_the_start_and_gives_way_to_the_option)
+{
+    const char *const with_41[] = {"Last-Event-ID: 41", NULL};
+    const char *const empty[] = {"Last-Event-ID:", NULL};
+    const struct {
+        const char *const *headers;
+        const char *option, *want;
+    } cases[] = {{with_41, NULL, "41"}, {with_41, "40", "40"}, {empty, NULL, ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        sse_client_options o = quick();
+        o.headers = cases[i].headers;
+        o.last_event_id = cases[i].option;
+        sse_client *client = client_for("http://127.0.0.1:1/", &o);
+        sse_subscription *sub;
+        char id[20] = "";
+        cr_assert_eq(sse_subscription_new(client, NULL, &sub), SSE_OK);
+        cr_assert_lt(sse_subscription_last_event_id(sub, id, sizeof id - 1), sizeof id);
+        cr_assert_str_eq(id, cases[i].want);
+        sse_subscription_free(sub);
+        sse_client_free(client);
+    }
+}
+
 Test(conformance_26, an_id_set_while_open_goes_into_the_next_request)
 {
     scripted *s =
