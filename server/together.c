@@ -7,17 +7,17 @@
  *
  * NAME is percent-encoded and so holds no space; the positions are those of all streams after this event, in the order in which the
  * client named them; ID is the publisher's, if the event has one. A position begins with the epoch, which no two streams share,
- * so that each stream finds its own: the order of the streams may change from one connection to the next.
+ * so that each stream finds its own: the order of the streams may change from one connection to the next. lib/event_stream.c reads
+ * the form; what it means for a stream is decided here.
  *
  * Pure functions but for sse__together_frame(), which reads what belongs to the connection's thread. */
+#include "event_stream.h"
 #include "header.h"
 #include "json.h"
 #include "subscriber.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-#define EPOCH_DIGITS 12
 
 /* ---- writing ---- */
 
@@ -62,54 +62,24 @@ sse__frame *sse__together_frame(const sse__sub *sub, sse__frame *frame)
 
 /* ---- reading ---- */
 
-/* Cut the part before the separator off. Returns false when nothing is left. */
-static bool next_part(sse_str *rest, char separator, sse_str *part)
-{
-    if (!rest->ptr)
-        return false;
-    const char *end = memchr(rest->ptr, separator, rest->len);
-    *part = (sse_str){rest->ptr, end ? (size_t)(end - rest->ptr) : rest->len};
-    *rest = end ? (sse_str){end + 1, rest->len - part->len - 1} : (sse_str){0};
-    return true;
-}
-
-/* A position as sse__stream_format_id() writes it, and the epoch in it. */
-static bool parse_position(sse_str s, uint64_t *epoch)
-{
-    *epoch = 0;
-    if (s.len <= EPOCH_DIGITS + 1 || s.ptr[EPOCH_DIGITS] != '-')
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool digit = c >= '0' && c <= '9';
-        if (i < EPOCH_DIGITS && (digit || (c >= 'a' && c <= 'f')))
-            *epoch = *epoch << 4 | (uint64_t)(digit ? c - '0' : c - 'a' + 10);
-        else if (i != EPOCH_DIGITS && (i < EPOCH_DIGITS || !digit))
-            return false;
-    }
-    return true;
-}
-
 typedef struct positions {
     sse_str text[SSE__TOGETHER];
     uint64_t epochs[SSE__TOGETHER];
     size_t n;
 } positions;
 
-/* The positions in an id; none when it is no id of this kind. */
+/* The positions in an id; none when it is no id of this kind, or one of more streams than there can be. */
 static void positions_of(sse_str id, positions *out)
 {
-    sse_str name, list, part;
+    sse__event_id parts;
     out->n = 0;
-    if (!next_part(&id, ' ', &name) || !next_part(&id, ' ', &list))
+    if (!sse__event_id_split(id, &parts))
         return;
     size_t n = 0;
-    while (next_part(&list, ',', &part)) {
-        if (n == SSE__TOGETHER || !parse_position(part, &out->epochs[n]))
-            return;
-        out->text[n++] = part;
-    }
-    out->n = n;
+    while (n < SSE__TOGETHER &&
+           sse__event_id_next(&parts.positions, &out->text[n], &out->epochs[n]))
+        n++;
+    out->n = parts.positions.len == 0 ? n : 0;
 }
 
 /* Which of the positions is this stream's; their number when none is. */

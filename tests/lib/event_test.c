@@ -1,8 +1,11 @@
 /* Checking events, and messages. */
+#include "event_stream.h"
 #include "sync.h"
 
 #include <criterion/criterion.h>
 #include <sse/event.h>
+#include <stdio.h>
+#include <string.h>
 
 Test(event, check_refuses_what_breaks_out_of_its_line)
 {
@@ -148,8 +151,8 @@ static void stream_is(const char *id, const char *stream, const char *own)
 Test(event, the_stream_in_an_id)
 {
     stream_is("news 0123456789ab-7", "news", NULL);
-    stream_is("news 0123456789ab-7,0123456789AC-18446744073709551615", "news", NULL);
-    stream_is("a%20b%25%2f 0123456789ab-0 its own, id", "a b%/", "its own, id");
+    stream_is("news 0123456789ab-7,0123456789ac-18446744073709551615", "news", NULL);
+    stream_is("a%20b%25%2f%2F 0123456789ab-0 its own, id", "a b%//", "its own, id");
     stream_is("a 0123456789ab-0 ", "a", "");
     stream_is("100%,%4,%zz,% 0123456789ab-1", "100%,%4,%zz,%", NULL);
 }
@@ -173,12 +176,39 @@ Test(event, no_stream_in_an_id)
                                          "news 0123456789ab-7,",
                                          "news 0123456789ab-7,8",
                                          "news  0123456789ab-7",
-                                         "news 0123456789ab-7x"};
+                                         "news 0123456789ab-7x",
+                                         "news 0123456789AB-7",
+                                         "news 0123456789ab-7,0123456789AC-7"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         stream_is(others[i], "", others[i]);
     char name[4];
     cr_assert_eq(sse_event_stream(&(sse_event){0}, name, sizeof name), 0);
     cr_assert_null(sse_event_own_id(&(sse_event){0}).ptr);
+}
+
+/* The server asks for the positions one by one. */
+Test(event, the_positions_in_an_id)
+{
+    static const char *const texts[] = {"0123456789ab-7", "00000000000f-0",
+                                        "ffffffffffff-18446744073709551615"};
+    static const uint64_t epochs[] = {0x0123456789ab, 0xf, 0xffffffffffff};
+    char id[128];
+    for (size_t n = 1; n <= 3; n++) {
+        snprintf(id, sizeof id, "news %s%s%s%s%s its own,1", texts[0], n > 1 ? "," : "",
+                 n > 1 ? texts[1] : "", n > 2 ? "," : "", n > 2 ? texts[2] : "");
+        sse__event_id parts;
+        cr_assert(sse__event_id_split(sse_cstr(id), &parts), "%s", id);
+        sse_str position;
+        uint64_t epoch;
+        for (size_t i = 0; i < n; i++) {
+            cr_assert(sse__event_id_next(&parts.positions, &position, &epoch));
+            cr_assert_eq(position.len, strlen(texts[i]));
+            cr_assert_eq(memcmp(position.ptr, texts[i], position.len), 0);
+            cr_assert_eq(epoch, epochs[i]);
+        }
+        cr_assert_not(sse__event_id_next(&parts.positions, &position, &epoch));
+        cr_assert_eq(parts.positions.len, 0);
+    }
 }
 
 Test(event, a_name_that_does_not_fit_is_cut)

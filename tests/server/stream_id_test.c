@@ -1,5 +1,6 @@
 /* Generated ids: what they look like, and that nothing else is taken for one. */
 #include "hub.h"
+#include "subscriber.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -81,4 +82,39 @@ Test(stream_id, epochs_differ)
         sse__stream_unref(streams[i]);
     for (int i = 0; i < 2; i++)
         sse_server_free(servers[i]);
+}
+
+/* In the id of a connection with several streams; what clients do not take for one (event_test) is none here either. */
+Test(stream_id, is_found_among_those_of_other_streams)
+{
+    sse_server *server;
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    atomic_store(&server->epoch, UINT64_C(0xabcdef012345));
+    sse__stream *st = new_stream(server, "a");
+    static const char *const good[] = {"a abcdef012345-7", "b 000000000001-1,abcdef012345-7",
+                                       "b abcdef012345-7,000000000001-1 abcdef012345-8"};
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "abcdef012345-7",
+                                      " abcdef012345-7",
+                                      "a ABCDEF012345-7",
+                                      "a abcdef012345-7,",
+                                      "a abcdef012345-7,x",
+                                      "a 000000000001-1 abcdef012345-7",
+                                      "a abcdef012345-12345678901234567890"};
+    uint64_t seq = 0;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++, seq = 0) {
+        cr_assert(sse__together_find(st, sse_cstr(good[i]), &seq), "%s", good[i]);
+        cr_assert_eq(seq, 7);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_not(sse__together_find(st, sse_cstr(bad[i]), &seq), "%s", bad[i]);
+
+    char id[32 * SSE__TOGETHER] = "a abcdef012345-7";
+    for (int n = 2; n <= SSE__TOGETHER + 1; n++) {
+        strcat(id, ",000000000001-1");
+        cr_assert_eq(sse__together_find(st, sse_cstr(id), &seq), n <= SSE__TOGETHER, "%d", n);
+    }
+    sse__stream_unref(st);
+    sse_server_free(server);
 }
