@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sse/base64.h>
 #include <sse/client.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -77,32 +78,44 @@ CURLcode __wrap_curl_global_init(long flags)
 
 /* ---- The server: numbered events, from the one after Last-Event-ID, a few with each connection ---- */
 
+static void put_event(scripted_conn *c, int number, bool base64)
+{
+    char id[32], data[16], encoded[32], text[160];
+    size_t len;
+    snprintf(id, sizeof id, "id-of-event-%d", number);
+    snprintf(data, sizeof data, "%d\nmore", number);
+    sse_event event = {.id = sse_cstr(id), .type = sse_cstr("number"), .data = sse_cstr(data)};
+    if (base64) {
+        sse_base64_encode(data, event.data.len, encoded);
+        event.data = (sse_str){encoded, sse_base64_encoded_size(event.data.len)};
+    }
+    cr_assert_eq(sse_event_encode(&event, text, sizeof text - 1, &len), SSE_OK);
+    text[len] = '\0';
+    conn_puts(c, text);
+}
+
 static void follow_on(scripted_conn *c, void *user)
 {
     static const char name[] = "Last-Event-ID: id-of-event-";
-    char text[160];
-    (void)user;
     if (!conn_read_request(c))
         return;
     const char *last = strstr(conn_request(c), name);
     int next = last ? atoi(last + sizeof name - 1) + 1 : 1;
     if (!conn_puts(c, STREAM_HEAD ":hello\nretry: 1\n\n"))
         return;
-    for (int i = 0; i < A_CONNECTION && next <= EVENTS; i++, next++) {
-        snprintf(text, sizeof text, "id: id-of-event-%d\nevent: number\ndata: %d\ndata: more\n\n",
-                 next, next);
-        conn_puts(c, text);
-    }
+    for (int i = 0; i < A_CONNECTION && next <= EVENTS; i++, next++)
+        put_event(c, next, user != NULL);
     if (next > EVENTS)
         conn_puts(c, "event: end\ndata: \n\n");
 }
 
 static scripted *server;
 
-static void start_server(void)
+static void start_server(bool base64)
 {
+    static bool yes = true;
     alloc_spare_thread(true);
-    server = scripted_start(follow_on, NULL);
+    server = scripted_start(follow_on, base64 ? &yes : NULL);
     alloc_spare_thread(false);
 }
 
@@ -113,7 +126,7 @@ enum way { CALLBACKS, CHANNEL, BLOCKING };
 struct life {
     enum way way;
     bool from;   /* all allocations from the i-th on fail, until that is noticed */
-    bool base64; /* not here, only so that the struct has no hole */
+    bool base64; /* the events are encoded, and the client decodes them */
     sse_client *client;
     int last, delivered; /* the subscription's thread only, until it has ended */
     atomic_int told;     /* calls of on_error */
@@ -259,6 +272,7 @@ static sse_err live(struct life *life)
 {
     static sse_err (*const ways[])(struct life *) = {with_callbacks, with_channel, blocking};
     sse_client_options o = client_options();
+    o.base64 = life->base64;
     life->client = (sse_client *)1;
     sse_err err = sse_client_new(scripted_url(server, "/"), &o, &life->client);
     cr_assert_eq(life->client == NULL, err != SSE_OK);
@@ -282,16 +296,16 @@ static bool fds_are(void *count) { return wait_count_fds(0) == *(int *)count; }
 static bool threads_are(void *count) { return wait_count_threads(0) == *(int *)count; }
 
 /* Lives until one in which nothing fails. `least`: so many allocations there are at least. */
-static void for_every_allocation(enum way way, bool from, size_t least, size_t step)
+static void for_every_allocation(struct life kind, size_t least, size_t step)
 {
     bool failed = true;
     size_t i, told = 0, refused = 0;
-    start_server();
+    start_server(kind.base64);
     int fds = wait_count_fds(0), threads = wait_count_threads(0);
     for (i = 0; failed; i += step) {
-        struct life life = {.way = way, .from = from};
+        struct life life = kind;
         cr_assert_lt(i, MOST);
-        if (from)
+        if (kind.from)
             alloc_fail_from(i);
         else
             alloc_fail_at(i);
@@ -310,13 +324,26 @@ static void for_every_allocation(enum way way, bool from, size_t least, size_t s
     scripted_stop(server);
 }
 
-Test(client_alloc, with_callbacks) { for_every_allocation(CALLBACKS, false, 20, 1); }
+Test(client_alloc, with_callbacks) { for_every_allocation((struct life){.way = CALLBACKS}, 20, 1); }
 
-Test(client_alloc, with_a_channel) { for_every_allocation(CHANNEL, false, 20, 1); }
+Test(client_alloc, with_a_channel) { for_every_allocation((struct life){.way = CHANNEL}, 20, 1); }
 
-Test(client_alloc, blocking) { for_every_allocation(BLOCKING, false, 20, 1); }
+Test(client_alloc, blocking) { for_every_allocation((struct life){.way = BLOCKING}, 20, 1); }
 
-Test(client_alloc, for_a_while) { for_every_allocation(CALLBACKS, true, 20, 1); }
+Test(client_alloc, for_a_while)
+{
+    for_every_allocation((struct life){.way = CALLBACKS, .from = true}, 20, 1);
+}
+
+Test(client_alloc, decoding_for_callbacks)
+{
+    for_every_allocation((struct life){.way = CALLBACKS, .base64 = true}, 20, 1);
+}
+
+Test(client_alloc, decoding_for_a_channel)
+{
+    for_every_allocation((struct life){.way = CHANNEL, .base64 = true}, 20, 1);
+}
 
 /* ---- libcurl's own ---- */
 
@@ -329,19 +356,19 @@ static void curl_allocates_through_us(void)
 Test(client_alloc, of_curl_with_callbacks)
 {
     curl_allocates_through_us();
-    for_every_allocation(CALLBACKS, false, 200, SCALED(1, 3));
+    for_every_allocation((struct life){.way = CALLBACKS}, 200, SCALED(1, 3));
 }
 
 Test(client_alloc, of_curl_with_a_channel)
 {
     curl_allocates_through_us();
-    for_every_allocation(CHANNEL, false, 200, SCALED(1, 7));
+    for_every_allocation((struct life){.way = CHANNEL}, 200, SCALED(1, 7));
 }
 
 Test(client_alloc, of_curl_for_a_while)
 {
     curl_allocates_through_us();
-    for_every_allocation(CALLBACKS, true, 200, SCALED(1, 3));
+    for_every_allocation((struct life){.way = CALLBACKS, .from = true}, 200, SCALED(1, 3));
 }
 
 /* ---- Threads and handles ---- */
@@ -354,7 +381,7 @@ static sse_err one_life(enum way way)
 
 Test(client_threads, none_for_a_subscription)
 {
-    start_server();
+    start_server(false);
     threads_left = 0;
     cr_assert_eq(one_life(CALLBACKS), SSE_ENOMEM);
     cr_assert_eq(one_life(CHANNEL), SSE_ENOMEM);
@@ -374,7 +401,7 @@ Test(client_threads, it_starts_later)
     sse_subscription *sub;
     so.callbacks = &c;
     so.user = &life;
-    start_server();
+    start_server(false);
     cr_assert_eq(sse_client_new(scripted_url(server, "/"), &o, &life.client), SSE_OK);
     cr_assert_eq(sse_subscription_new(life.client, &so, &sub), SSE_OK);
     threads_left = 0;
@@ -393,7 +420,7 @@ Test(client_threads, it_starts_later)
 /* curl_global_init, curl_multi_init, curl_easy_init, in this order; the first only once. */
 Test(client_threads, none_of_curls_handles)
 {
-    start_server();
+    start_server(false);
     static const int had[] = {0, 1, 1};
     for (size_t i = 0; i < 3; i++) {
         handles_left = had[i];
