@@ -129,7 +129,8 @@ static uint64_t expiry_ms(const verdict *v)
     if (!v->expires || v->expiry_unix_s > INT64_MAX / 1000)
         return 0;
     clock_gettime(CLOCK_REALTIME, &wall);
-    int64_t left_ms = v->expiry_unix_s * 1000 - (wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
+    int64_t until_s = v->expiry_unix_s > 0 ? v->expiry_unix_s : 0; /* however long ago */
+    int64_t left_ms = until_s * 1000 - (wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
     return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0) + 1; /* rounded up */
 }
 

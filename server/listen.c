@@ -4,14 +4,15 @@
 #include "hub.h"
 #include "loop.h"
 #include "peer.h"
+#include "socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -152,22 +153,6 @@ static sse_err open_tcp(const char *address, int *out)
     return SSE_OK;
 }
 
-static void describe(int fd, const char *path, char *out, size_t size)
-{
-    struct sockaddr_storage address;
-    socklen_t len = sizeof address;
-    char host[NI_MAXHOST], port[NI_MAXSERV];
-    if (!out || size == 0)
-        return;
-    *out = '\0';
-    if (path)
-        snprintf(out, size, "unix:%s", path);
-    else if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
-             getnameinfo((struct sockaddr *)&address, len, host, sizeof host, port, sizeof port,
-                         NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(out, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
-}
-
 /* ---- threads ---- */
 
 /* Make all loops, then start them: a loop may hand sockets to any other. */
@@ -265,7 +250,7 @@ sse_err sse_server_listen(sse_server *server, const char *address, char *bound, 
     sse_err err = is_unix ? open_unix(path, &fd) : open_tcp(address, &fd);
     if (err != SSE_OK)
         return err;
-    describe(fd, path, bound, bound_size);
+    sse__socket_address(fd, bound, bound_size);
     err = add_listener(server, fd, path, tls);
     if (err != SSE_OK) {
         close_quietly(fd);
@@ -275,31 +260,18 @@ sse_err sse_server_listen(sse_server *server, const char *address, char *bound, 
     return err;
 }
 
-static bool is_listening(int fd)
-{
-    int type = 0, listening = 0;
-    socklen_t len = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
-        return false;
-    len = sizeof listening;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
-}
-
 sse_err sse_server_listen_socket(sse_server *server, int fd, char *bound, size_t bound_size)
 {
-    struct sockaddr_un address = {0};
-    socklen_t len = sizeof address;
-    if (!is_listening(fd))
+    if (!sse__socket_is_listening(fd))
         return SSE_EINVAL;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
         return SSE_ESYS;
-    bool is_unix = address.sun_family == AF_UNIX;
+    bool is_unix = sse__socket_is_unix(fd);
     if (!is_unix)
         sse__peer_keepalive(fd);
-    describe(fd, is_unix ? address.sun_path : NULL, bound, bound_size);
+    sse__socket_address(fd, bound, bound_size);
     return add_listener(
         server, fd, NULL,
         !is_unix && server->options.tls_cert_file); /* its file, if any, is not ours to remove */

@@ -3,12 +3,11 @@
  * these variables. */
 #include "tool_service.h"
 
+#include "socket.h"
 #include "tool.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,33 +39,11 @@ int service_sockets(void)
     return good ? (int)n : -1;
 }
 
-static bool is_listening(int fd)
-{
-    int type = 0, listening = 0;
-    socklen_t len = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
-        return false;
-    len = sizeof listening;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening;
-}
-
 void service_socket_address(int fd, char *out, size_t size)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_un un;
-        struct sockaddr_storage room;
-    } address = {.any = {0}};
-    socklen_t len = sizeof address;
-    char host[NI_MAXHOST], port[NI_MAXSERV];
     *out = '\0';
-    if (!is_listening(fd) || getsockname(fd, &address.any, &len) != 0)
-        return;
-    if (address.any.sa_family == AF_UNIX)
-        snprintf(out, size, "unix:%.*s", (int)sizeof address.un.sun_path, address.un.sun_path);
-    else if (getnameinfo(&address.any, len, host, sizeof host, port, sizeof port,
-                         NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-        snprintf(out, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+    if (sse__socket_is_listening(fd))
+        sse__socket_address(fd, out, size);
 }
 
 /* ---- notifications ---- */

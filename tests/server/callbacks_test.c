@@ -5,6 +5,7 @@
 #include "sync.h"
 
 #include <criterion/criterion.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -418,4 +419,42 @@ Test(callbacks, come_in_pairs_under_churn)
     }
     stop();
     check_pairs(400);
+}
+
+static int until(void *user, const sse_request *request)
+{
+    sse_request_set_expiry(request, atomic_load((_Atomic int64_t *)user));
+    return 0;
+}
+
+/* Any moment will do, the first and the last that a number can tell included. */
+Test(callbacks, a_permission_may_end_at_any_time)
+{
+    static _Atomic int64_t moment;
+    static const int64_t over[] = {0, -1, INT64_MIN / 1000 - 1, INT64_MIN};
+    static const int64_t never[] = {INT64_MAX / 1000, INT64_MAX / 1000 + 1, INT64_MAX};
+    sse_server_options options = fixture_options();
+    options.callbacks.authorize = until;
+    options.user = &moment;
+    sse_server *server = serve(&options, &port);
+    create(server, "s");
+    for (size_t i = 0; i < sizeof over / sizeof over[0]; i++) {
+        atomic_store(&moment, over[i]);
+        http_conn *c = join(port, "s");
+        http_block farewell;
+        cr_assert_eq(http_next_block(c, &farewell, LONG), HTTP_OK);
+        cr_assert_str_eq(farewell.comment, "the permission has expired");
+        http_block_fini(&farewell);
+        expect_end(c);
+        http_close(c);
+        wait_left(server, SSE_LEFT_EXPIRED, i + 1);
+    }
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
+        atomic_store(&moment, never[i]);
+        http_conn *c = join(port, "s");
+        expect_nothing_but(server, c, "s", "x");
+        http_close(c);
+        wait_subscribers(server, "s", 0);
+    }
+    sse_server_free(server);
 }

@@ -4,8 +4,11 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static sse_err try_options(const sse_server_options *options)
@@ -219,4 +222,48 @@ Test(options, leave_reasons_have_names)
     cr_assert_str_eq(sse_leave_reason_name(SSE_LEFT_ERROR), "error");
     cr_assert_str_eq(sse_leave_reason_name((sse_leave_reason)77), "unknown");
     cr_assert_str_eq(sse_leave_reason_name((sse_leave_reason)-1), "unknown");
+}
+
+/* Where a unix socket is bound, told by one that is passed and by one that the server opens. */
+static void is_told(sse_server *server, const struct sockaddr_un *address, socklen_t len,
+                    const char *want)
+{
+    char bound[256];
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert_eq(bind(fd, (const struct sockaddr *)address, len), 0);
+    cr_assert_eq(listen(fd, 1), 0);
+    cr_assert_eq(sse_server_listen_socket(server, fd, bound, sizeof bound), SSE_OK);
+    cr_assert_str_eq(bound, want);
+}
+
+/* The longest path has no room for a NUL behind it. */
+Test(options, unix_sockets_that_listen)
+{
+    enum { MOST = sizeof((struct sockaddr_un *)0)->sun_path };
+    sse_server *server;
+    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[MOST + 1], want[MOST + 32];
+    int n = snprintf(path, sizeof path, "/tmp/sse-options-%ld-", (long)getpid());
+    memset(path + n, 'x', sizeof path - (size_t)n);
+    path[MOST] = '\0';
+    memcpy(address.sun_path, path, MOST);
+    snprintf(want, sizeof want, "unix:%s", path);
+    is_told(server, &address, sizeof address, want);
+    cr_assert_eq(unlink(path), 0, "not the server's to remove");
+
+    memset(&address, 0, sizeof address);
+    address.sun_family = AF_UNIX;
+    n = snprintf(address.sun_path + 1, MOST - 1, "sse-options-%ld", (long)getpid());
+    snprintf(want, sizeof want, "unix:@%s", address.sun_path + 1);
+    is_told(server, &address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n),
+            want);
+
+    char cut[8];
+    path[MOST - 1] = '\0'; /* what a path of the server's may take */
+    snprintf(want, sizeof want, "unix:%s", path);
+    cr_assert_eq(sse_server_listen(server, want, cut, sizeof cut), SSE_OK);
+    cr_assert_str_eq(cut, "unix:/t");
+    sse_server_free(server);
+    cr_assert_neq(access(path, F_OK), 0, "the server's to remove");
 }
