@@ -341,8 +341,10 @@ void sse_client_unsubscribe(sse_client *c, sse_chan *chan)
     for (;;) {
         sse__mutex_lock(&c->mu);
         sse_subscription *sub = find_locked(c, chan);
-        if (sub)
+        if (sub) {
+            sse__subscription_interrupt(sub, &sub->stop); /* it may have started since */
             atomic_fetch_add(&sub->refs, 1);
+        }
         sse__mutex_unlock(&c->mu);
         if (!sub)
             return;

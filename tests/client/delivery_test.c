@@ -258,6 +258,58 @@ Test(channel, needs_one)
     sse_client_free(client);
 }
 
+static void start_the_next(void *user, sse_subscription *sub, const sse_client_error *why)
+{
+    (void)sub, (void)why;
+    cr_assert_eq(sse_subscription_start(user), SSE_OK);
+}
+
+struct unsubscribing {
+    sse_client *client;
+    sse_chan *chan;
+    atomic_bool done;
+};
+
+static void *unsubscribe(void *arg)
+{
+    struct unsubscribing *u = arg;
+    sse_client_unsubscribe(u->client, u->chan);
+    u->done = true;
+    return NULL;
+}
+
+static bool is_done(void *arg) { return ((struct unsubscribing *)arg)->done; }
+
+/* One that starts while others into the same channel are being waited for does not keep unsubscribe waiting for ever. */
+Test(channel, unsubscribe_ends_one_that_starts_meanwhile)
+{
+    scripted *s = scripted_start(scripted_play, REPLIES({STREAM_HEAD "data: a\n\n", END_HOLD, 0}));
+    sse_client_options o = quick();
+    struct unsubscribing u = {client_for(scripted_url(s, "/"), &o), channel(10), false};
+    sse_client_callbacks callbacks = SSE_CLIENT_CALLBACKS_INIT;
+    sse_subscribe_options so = SSE_SUBSCRIBE_OPTIONS_INIT;
+    sse_subscription *first, *second;
+    so.chan = u.chan;
+    so.keep_chan_open = true;
+    cr_assert_eq(sse_subscription_new(u.client, &so, &second), SSE_OK);
+    callbacks.on_close = start_the_next;
+    so.callbacks = &callbacks;
+    so.user = second;
+    cr_assert_eq(sse_subscription_new(u.client, &so, &first), SSE_OK);
+    cr_assert_eq(sse_subscription_start(first), SSE_OK);
+    next_is(u.chan, "", "a", NULL);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, unsubscribe, &u), 0);
+    cr_assert(wait_until(is_done, &u, 20000));
+    pthread_join(thread, NULL);
+    cr_assert_eq(sse_subscription_reason(second), SSE_ECANCELED);
+    sse_subscription_free(first);
+    sse_subscription_free(second);
+    sse_chan_unref(u.chan);
+    sse_client_free(u.client);
+    scripted_stop(s);
+}
+
 /* ---- Events ---- */
 
 Test(events, in_order_with_comments_and_ids)
