@@ -7,13 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool sse__id_valid(sse_str id)
-{
-    for (size_t i = 0; i < id.len; i++)
-        if (id.ptr[i] == '\r' || id.ptr[i] == '\n' || id.ptr[i] == '\0')
-            return false;
-    return true;
-}
+bool sse__id_valid(sse_str id) { return sse_event_check(&(sse_event){.id = id}) == SSE_OK; }
 
 static sse_err copy_string(const char **s)
 {

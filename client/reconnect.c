@@ -9,23 +9,9 @@
  * nothing overflows. */
 #include "reconnect.h"
 
-#include <string.h>
-#include <strings.h>
+#include "header.h"
 
 #define FLOOR_MS 10u
-
-bool sse__is_event_stream(const char *content_type)
-{
-    static const char want[] = "text/event-stream";
-    if (!content_type)
-        return false;
-    content_type += strspn(content_type, " \t");
-    if (strncasecmp(content_type, want, sizeof want - 1) != 0)
-        return false;
-    const char *rest = content_type + sizeof want - 1;
-    rest += strspn(rest, " \t");
-    return *rest == '\0' || *rest == ';';
-}
 
 static bool is_redirect(int status)
 {

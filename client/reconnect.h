@@ -50,10 +50,6 @@ typedef struct sse__decision {
  * SSE_EHTTP. */
 sse_err sse__judge(int status, const char *content_type);
 
-/* True for a content type that is text/event-stream, parameters allowed, in any case of letters.
- * NULL is not. */
-bool sse__is_event_stream(const char *content_type);
-
 /* True when no reconnection may follow. */
 bool sse__is_final(const sse__outcome *outcome);
 

@@ -31,3 +31,16 @@ const char *sse__header_value(const char *line)
     const char *value = strchr(line, ':') + 1;
     return value + strspn(value, " \t");
 }
+
+bool sse__is_event_stream(const char *content_type)
+{
+    static const char want[] = "text/event-stream";
+    if (!content_type)
+        return false;
+    content_type += strspn(content_type, " \t");
+    if (strncasecmp(content_type, want, sizeof want - 1) != 0)
+        return false;
+    const char *rest = content_type + sizeof want - 1;
+    rest += strspn(rest, " \t");
+    return *rest == '\0' || *rest == ';';
+}

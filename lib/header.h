@@ -23,6 +23,9 @@ SSE_INTERNAL bool sse__header_is(const char *line, const char *name);
 /* The value of a valid line, without the blanks before it. */
 SSE_INTERNAL const char *sse__header_value(const char *line);
 
+/* True for a content type that is text/event-stream, parameters allowed, in any case of letters. NULL is not. */
+SSE_INTERNAL bool sse__is_event_stream(const char *content_type);
+
 /* True for a token of HTTP: methods, header names. */
 SSE_INTERNAL bool sse__is_token(const char *s, size_t n);
 

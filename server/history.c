@@ -6,6 +6,8 @@
  * backlog_bytes and visible_bytes sum the frames of [first, visible) and [visible, end). */
 #include "history.h"
 
+#include "strmap.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,14 +35,6 @@ static uint32_t frame_bytes(const sse__history *log, uint64_t seq)
 
 /* ---- index ---- */
 
-static uint64_t hash_id(sse_str id)
-{
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, then mixed */
-    for (size_t i = 0; i < id.len; i++)
-        h = (h ^ (unsigned char)id.ptr[i]) * 0x100000001b3u;
-    return h ^ (h >> 29);
-}
-
 static bool same_id(const sse__history *log, uint64_t seq, sse_str id)
 {
     const sse__frame *frame = sse__history_frame(log, seq);
@@ -54,7 +48,7 @@ static uint64_t *index_lookup(const sse__history *log, sse_str id)
     if (index->live == 0)
         return NULL;
     size_t mask = index->size - 1;
-    for (size_t i = hash_id(id) & mask; index->slots[i] != 0; i = (i + 1) & mask)
+    for (size_t i = sse__strhash(id.ptr, id.len) & mask; index->slots[i] != 0; i = (i + 1) & mask)
         if (index->slots[i] != TOMBSTONE && same_id(log, index->slots[i] - 1, id))
             return &index->slots[i];
     return NULL;
@@ -63,7 +57,7 @@ static uint64_t *index_lookup(const sse__history *log, sse_str id)
 static void index_place(sse__history_index *index, sse_str id, uint64_t seq)
 {
     size_t mask = index->size - 1;
-    size_t i = hash_id(id) & mask;
+    size_t i = sse__strhash(id.ptr, id.len) & mask;
     while (index->slots[i] != 0)
         i = (i + 1) & mask;
     index->slots[i] = seq + 1;

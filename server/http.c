@@ -9,6 +9,7 @@
 #include "http.h"
 
 #include "clock.h"
+#include "header.h"
 #include "hub.h"
 #include "mhd.h"
 #include "page.h"
@@ -277,7 +278,7 @@ static uint64_t max_body(const sse__http_call *call)
 {
     const char *type = sse__mhd_header(call->connection, "Content-Type");
     uint64_t one = call->hub->options.max_event_bytes;
-    return sse__http_is_event_stream(type) ? one * BATCH_FACTOR : one;
+    return sse__is_event_stream(type) ? one * BATCH_FACTOR : one;
 }
 
 static void refuse_body(const sse__http_call *call, exchange *ex)

@@ -68,9 +68,6 @@ typedef struct sse__publication {
     sse_str body;
 } sse__publication;
 
-/* Is this Content-Type (or NULL) text/event-stream? */
-bool sse__http_is_event_stream(const char *content_type);
-
 /* Publish what a POST holds, all or none; the answer's body has the ids.
  * Thread:  any. */
 void sse__http_publish(const sse__publication *publication, sse__answer *answer);

@@ -5,12 +5,12 @@
  * something. No threads of its own. */
 #include "http.h"
 
+#include "header.h"
 #include "hub.h"
 
 #include <inttypes.h>
 #include <sse/parser.h>
 #include <stdlib.h>
-#include <strings.h>
 
 typedef struct batch {
     sse_server *hub;
@@ -20,14 +20,6 @@ typedef struct batch {
     uint32_t room;       /* of the stream's ring */
     sse__answer *answer; /* its status is set at the first error */
 } batch;
-
-bool sse__http_is_event_stream(const char *content_type)
-{
-    static const char wanted[] = "text/event-stream";
-    size_t n = sizeof wanted - 1;
-    return content_type && strncasecmp(content_type, wanted, n) == 0 &&
-           strchr("; \t", content_type[n]);
-}
 
 static void batch_fini(batch *b)
 {
@@ -206,7 +198,7 @@ static uint32_t room_of(const sse__publication *p)
 void sse__http_publish(const sse__publication *publication, sse__answer *answer)
 {
     batch b = {.hub = publication->hub, .room = room_of(publication), .answer = answer};
-    if (sse__http_is_event_stream(publication->content_type))
+    if (sse__is_event_stream(publication->content_type))
         collect_many(&b, publication);
     else
         collect_one(&b, publication);

@@ -1,4 +1,5 @@
 /* The rules of reconnecting, without time: conformance 18, 19, 22. */
+#include "header.h"
 #include "reconnect.h"
 
 #include <criterion/criterion.h>

@@ -473,6 +473,7 @@ Test(conformance_26, an_id_set_while_open_goes_into_the_next_request)
     header_is(s, 1, "Last-Event-ID", "99");
     cr_assert_eq(sse_subscription_set_last_event_id(sub, sse_cstr("a\nb")), SSE_EINVAL);
     cr_assert_eq(sse_subscription_set_last_event_id(sub, (sse_str){"a\0b", 3}), SSE_EINVAL);
+    cr_assert_eq(sse_subscription_set_last_event_id(sub, (sse_str){NULL, 3}), SSE_EINVAL);
     sse_subscription_free(sub);
     sse_client_free(client);
     recorder_free(r);
