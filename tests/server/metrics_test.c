@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include "clock.h"
+#include "latency.h"
 #include "metrics.h"
 
 #include <criterion/criterion.h>
@@ -347,4 +348,18 @@ Test(metrics, single_streams_are_bounded)
     expect_value(m, "sse_stream_gaps_total{stream=\"z\"}", 0);
     metrics_free(m);
     stop();
+}
+
+/* A bucket is for what takes as long as its bound, or less ("le"). */
+Test(metrics, a_bound_belongs_to_its_bucket)
+{
+    static sse__latency latency;
+    for (size_t i = 0; i < SSE__LATENCY_BOUNDS; i++) {
+        sse__latency_count(&latency, sse__latency_bounds_ns[i]);
+        sse__latency_count(&latency, sse__latency_bounds_ns[i] + 1);
+    }
+    sse__latency_sum sum = {0};
+    sse__latency_add(&sum, &latency);
+    for (size_t i = 0; i <= SSE__LATENCY_BOUNDS; i++)
+        cr_assert_eq(sum.buckets[i], i == 0 || i == SSE__LATENCY_BOUNDS ? 1 : 2, "%zu", i);
 }

@@ -186,10 +186,12 @@ Test(post, bodies_have_a_largest_size)
     options.max_event_bytes = 1000;
     start(&options);
     post("&id=i", NULL, bulk(999), 200, "i\n");
+    cr_assert_eq(status_of(port, "POST", "/events?stream=s", NULL, bulk(1000)), 200);
     refused("&id=ij", NULL, bulk(999), 413, "Event 1 is larger than 1000 bytes.");
     refused("", NULL, bulk(1001), 413, "The body is larger than 1000 bytes.");
     refused("", NULL, bulk(1000000), 413, "The body is larger than 1000 bytes.");
     expect_data(c, bulk(999));
+    expect_data(c, bulk(1000));
 
     /* A batch may hold more, each of its events not. */
     char body[4096], *at = body;

@@ -374,6 +374,58 @@ Test(together, what_is_refused)
     stop();
 }
 
+/* What was replayed in one piece counts for each stream as far as it was that stream's. */
+Test(together, bytes_are_counted_for_each_stream)
+{
+    start();
+    for (int i = 0; i < ALL; i++)
+        say_number(i % STREAMS, i / STREAMS);
+    for (int i = 0; i < STREAMS; i++)
+        wait_published(server, names[i], EACH);
+    http_conn *c = join(port, query);
+    uint64_t bytes[STREAMS] = {0};
+    for (int i = 0; i < ALL; i++) {
+        http_block block = next(c);
+        bytes[stream_of(&block)] +=
+            strlen("id: \ndata: \n\n") + strlen(block.id) + strlen(block.data);
+        http_block_fini(&block);
+    }
+    for (int i = 0; i < STREAMS; i++)
+        cr_assert_eq(stats_of(server, names[i]).bytes_out, bytes[i], "%s", names[i]);
+    http_close(c);
+    stop();
+}
+
+/* The most that a connection can have: each of them is heard, and the last id resumes all. */
+Test(together, as_many_streams_as_there_can_be)
+{
+    sse_server_options options = fixture_options();
+    options.auto_stream = true;
+    options.connection_memory = 32768; /* 32 positions in a header */
+    start_with(&options);
+    char many[512] = "s0", name[16];
+    for (int i = 1; i < 32; i++)
+        sprintf(many + strlen(many), "&stream=s%d", i);
+    http_conn *c = join(port, many);
+    char *last = NULL;
+    for (int i = 0; i < 32; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        say(server, name, name);
+        http_block block = next(c);
+        cr_assert_str_eq(block.data, name);
+        free(last);
+        last = strdup(block.id);
+        http_block_fini(&block);
+    }
+    http_close(c);
+    say(server, "s31", "more");
+    c = join_after(port, many, last);
+    expect_data(c, "more");
+    http_close(c);
+    free(last);
+    stop();
+}
+
 /* Under drop-oldest what a slow reader of several streams loses is announced, stream by stream, at any id. */
 Test(together, losses_are_announced)
 {
