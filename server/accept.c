@@ -3,7 +3,11 @@
  * Loop's thread only. An accepted socket waits until its request line can be peeked at; the stream
  * named there chooses the loop and the shard, so that a stream's subscribers come together. That is
  * an optimisation and nothing else: a socket whose line names no stream goes to any shard. It also
- * keeps connections that never send a byte out of the daemons: these end at their deadline. */
+ * keeps connections that never send a byte out of the daemons: these end at their deadline.
+ *
+ * Here it is decided who gets in. A place of an address (admission.h) belongs to the socket, then to the connection, and is given back
+ * when the descriptor is closed. Who is refused without TLS gets an answer, for which its request has to come first; a few wait for
+ * that, and when there are more, they are just closed. */
 #include "loop_internal.h"
 
 #include "clock.h"
@@ -16,6 +20,7 @@
 #include <unistd.h>
 
 #define ACCEPT_AT_ONCE 256
+#define DENIED_AT_ONCE 64 /* that wait to be told; then no more descriptors are spent on them */
 #define SPARE_CONNECTIONS 1000 /* beside the subscribers: publishers, scrapes, probes */
 
 static void unlink_pending(sse__loop *loop, sse__pending *pending)
@@ -34,6 +39,10 @@ static void unlink_pending(sse__loop *loop, sse__pending *pending)
 void sse__pending_drop(sse__loop *loop, sse__pending *pending)
 {
     close(pending->fd);
+    sse__admission_leave(loop->hub->admission, pending->visitor, sse__now_ns());
+    /* One that is refused is never handed over: it is its own loop that drops it. */
+    if (pending->denial != SSE__DENIED_NOT)
+        loop->ndenied--;
     free(pending);
     atomic_fetch_sub(&loop->hub->counters.connections, 1);
 }
@@ -87,8 +96,11 @@ void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
     }
     /* The daemon counts it again as soon as it takes it, and closes it when it does not. */
     atomic_fetch_sub(&loop->hub->counters.connections, 1);
+    shard->arriving = pending->visitor;
     (void)sse__mhd_add(shard->daemon, fd, (struct sockaddr *)&pending->address,
                        pending->address_len);
+    sse__admission_leave(loop->hub->admission, shard->arriving, sse__now_ns()); /* not taken */
+    shard->arriving = NULL;
     free(pending);
     sse__loop_activate(shard);
 }
@@ -117,7 +129,9 @@ static bool route(sse__loop *loop, sse__pending *pending, bool linked)
     bool plain = n > 0 && pending->tls && *line != TLS_HANDSHAKE;
     if (plain)
         refuse_plain(pending->fd, line, sizeof line);
-    if (n <= 0 || plain) {
+    if (n > 0 && pending->denial != SSE__DENIED_NOT)
+        sse__pending_deny(loop, pending);
+    if (n <= 0 || plain || pending->denial != SSE__DENIED_NOT) {
         sse__pending_drop(loop, pending);
         return true;
     }
@@ -178,15 +192,35 @@ static void pause_accept(sse__loop *loop, sse__listener *listener, int error)
              strerror(error));
 }
 
-static void refuse(sse_server *hub, int fd, bool tls)
+/* Without a look at the request. */
+static void refuse(sse_server *hub, int fd, bool tls, sse__denial denial)
 {
-    sse__hub_count_answer(hub, 503);
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
                                  "Content-Type: text/plain\r\nContent-Length: 22\r\n"
                                  "Connection: close\r\n\r\ntoo many connections.\n";
-    if (!tls)
+    bool ours = denial == SSE__DENIED_SERVER || denial == SSE__DENIED_MEMORY;
+    if (ours)
+        sse__hub_count_answer(hub, 503);
+    if (ours && !tls)
         (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
+}
+
+static sse__entry decide(sse_server *hub, const struct sockaddr_storage *address)
+{
+    uint64_t limit = (uint64_t)hub->options.max_subscribers + SPARE_CONNECTIONS;
+    if (atomic_load(&hub->counters.connections) >= limit)
+        return (sse__entry){.denial = SSE__DENIED_SERVER};
+    if (!hub->admission)
+        return (sse__entry){0};
+    return sse__admission_enter(hub->admission, (const struct sockaddr *)address, sse__now_ns());
+}
+
+/* Is the one that is refused to wait until it can be told? */
+static bool may_wait(const sse__loop *loop, const sse__listener *listener, sse__denial denial)
+{
+    return (denial == SSE__DENIED_RATE || denial == SSE__DENIED_ADDRESS) && !listener->tls &&
+           loop->ndenied < DENIED_AT_ONCE;
 }
 
 static void take(sse__loop *loop, const sse__listener *listener, int fd,
@@ -194,18 +228,28 @@ static void take(sse__loop *loop, const sse__listener *listener, int fd,
 {
     sse_server *hub = loop->hub;
     atomic_fetch_add(&hub->counters.accepted, 1);
-    uint64_t limit = (uint64_t)hub->options.max_subscribers + SPARE_CONNECTIONS;
+    sse__entry entry = decide(hub, address);
     sse__pending *pending = NULL;
-    if (atomic_load(&hub->counters.connections) < limit)
+    if (entry.denial == SSE__DENIED_NOT || may_wait(loop, listener, entry.denial))
         pending = calloc(1, sizeof *pending);
+    if (!pending && entry.denial == SSE__DENIED_NOT) {
+        sse__admission_leave(hub->admission, entry.visitor, sse__now_ns());
+        entry.denial = SSE__DENIED_MEMORY;
+    }
+    if (entry.denial != SSE__DENIED_NOT)
+        sse__hub_count_denial(hub, entry.denial, (const struct sockaddr *)address);
     if (!pending) {
-        refuse(hub, fd, listener->tls);
+        refuse(hub, fd, listener->tls, entry.denial);
         return;
     }
     atomic_fetch_add(&hub->counters.connections, 1);
     pending->source.kind = SSE__SOURCE_PENDING;
     pending->fd = fd;
     pending->tls = listener->tls;
+    pending->visitor = entry.visitor;
+    pending->denial = entry.denial;
+    pending->retry_after_s = entry.retry_after_s;
+    loop->ndenied += entry.denial != SSE__DENIED_NOT;
     pending->address_len = len;
     memcpy(&pending->address, address, sizeof *address);
     if (!route(loop, pending, false))

@@ -2,6 +2,7 @@
 #ifndef SSE__HUB_H
 #define SSE__HUB_H
 
+#include "admission.h"
 #include "latency.h"
 #include "logger.h"
 #include "stream.h"
@@ -29,6 +30,13 @@ typedef struct sse__hub_counters {
     _Atomic uint64_t refused[SSE__REFUSALS];
 } sse__hub_counters;
 
+/* Connections refused at accept, by reason, and the log's lines about them: see refusal.c. */
+typedef struct sse__denials {
+    _Atomic uint64_t counts[SSE__DENIALS];
+    _Atomic uint64_t told[SSE__DENIALS]; /* what the lines have said so far */
+    _Atomic uint64_t next_line_ns;       /* not before */
+} sse__denials;
+
 /* What the streams have done, and hold, together. */
 typedef struct sse__totals {
     sse__stream_counters counters;
@@ -48,6 +56,7 @@ struct sse_server {
     char **headers;
     char **host_names;
     char *tls_cert_file, *tls_key_file; /* or NULL */
+    sse__admission *admission;          /* or NULL: no limit */
     struct sse__loop *keeper; /* housekeeping, and subscribers in the user's own daemons */
 
     /* atomic */
@@ -57,6 +66,7 @@ struct sse_server {
     _Atomic uint64_t epoch;
     _Atomic uint64_t nsubs_at_close; /* how far the reconnections are spread */
     sse__hub_counters counters;
+    sse__denials denials;
     atomic_uint next_tls_loop; /* TLS connections go to the loops in turn */
 
     sse__mutex identity_mu;         /* rank LEAF; guards `identity` */
@@ -130,6 +140,17 @@ void sse__totals_add_locked(sse__totals *sum, const sse__stream *st);
  * Thread:  any. */
 void sse__hub_totals(sse_server *hub, sse__totals *out);
 void sse__hub_latency(sse_server *hub, sse__latency_sum *out);
+
+/* ---- refusal.c ---- */
+
+/* "rate", "address", "server", "memory". */
+const char *sse__denial_name(sse__denial denial);
+/* Count a connection that is refused, and tell the log, if it is not too soon.
+ * Thread:  any, without a lock. */
+void sse__hub_count_denial(sse_server *hub, sse__denial denial, const struct sockaddr *address);
+/* Tell the log what it has not been told, if it is not too soon; or anyhow.
+ * Thread:  any, without a lock. */
+void sse__hub_tell_denials(sse_server *hub, bool anyhow);
 
 /* ---- hub.c ---- */
 

@@ -365,8 +365,10 @@ static void tick(sse__loop *loop, uint64_t now_ms)
     sse__conn_expire(loop, now_ms);
     force_ending(loop, now_ms);
     resume_accept(loop);
-    if (loop == loop->hub->keeper)
+    if (loop == loop->hub->keeper) {
         sse__hub_reap(loop->hub, now_ms);
+        sse__hub_tell_denials(loop->hub, false);
+    }
 }
 
 static void handle_event(sse__loop *loop, struct epoll_event *event)

@@ -6,6 +6,7 @@
 #ifndef SSE__LOOP_H
 #define SSE__LOOP_H
 
+#include "admission.h"
 #include "latency.h"
 #include "source.h"
 #include "sync.h"
@@ -28,8 +29,9 @@ typedef struct sse__shard {
     struct MHD_Daemon *daemon;
     struct sse__shard *next_active;
     uint32_t connections;
-    uint32_t idle_turns; /* TLS only: see sse__mhd_run() */
-    uint32_t spill;      /* where the next connections go whose home this is, once it is full */
+    uint32_t idle_turns;    /* TLS only: see sse__mhd_run() */
+    uint32_t spill;         /* where the next connections go whose home this is, once it is full */
+    sse__visitor *arriving; /* the place of the connection that it is just given */
     bool active;
     bool tls;
 } sse__shard;
@@ -52,6 +54,9 @@ typedef struct sse__pending {
     struct sockaddr_storage address;
     uint64_t deadline_ms;
     struct sse__pending *prev, *next;
+    sse__visitor *visitor;  /* the place that its address has for it, or NULL */
+    sse__denial denial;     /* it waits only to be told that it is refused */
+    uint32_t retry_after_s; /* likewise */
     bool tls;
 } sse__pending;
 
@@ -60,6 +65,7 @@ typedef struct sse__pending {
 typedef struct sse__conn {
     struct sse__shard *shard;
     struct sse__identity *identity; /* of a TLS connection, one reference; or NULL */
+    sse__visitor *visitor;          /* the place that its address has for it, or NULL */
     int fd;
     bool waiting; /* in the loop's list */
     uint64_t deadline_ms;
@@ -115,7 +121,8 @@ uint32_t sse__shards_number(size_t nloops);
 
 /* Connections; loop's thread only. */
 
-sse__conn *sse__conn_new(sse__shard *shard, int fd); /* NULL: no memory */
+/* Takes the place over that has arrived. NULL: no memory. */
+sse__conn *sse__conn_new(sse__shard *shard, int fd);
 void sse__conn_free(sse__conn *conn);
 /* From now on it has its time for the next step; or no limit. */
 void sse__conn_expect(sse__conn *conn);

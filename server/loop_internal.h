@@ -46,6 +46,7 @@ struct sse__loop {
     sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
     sse__conn *conn_first, *conn_last;          /* likewise */
     sse__group *ending;
+    size_t ndenied;     /* pending ones that are refused */
     bool accept_paused; /* accept() lacked descriptors: a listener is off until the next tick */
 
     sse__mutex mu; /* rank LOOP; guards everything below */
@@ -82,6 +83,11 @@ void sse__conn_expire(sse__loop *loop, uint64_t now_ms);
 /* The first value of `stream` in the query of a request line, as it stands there: not decoded. False when there is none, or it may
  * be cut off. */
 bool sse__pending_find_stream(const char *line, size_t n, sse_str *out);
+
+/* ---- refusal.c: loop's thread only ---- */
+
+/* The request of one that is refused has come: answer it, unless the answer would do harm. */
+void sse__pending_deny(sse__loop *loop, const sse__pending *pending);
 
 /* ---- wheel.c: loop's thread only ---- */
 

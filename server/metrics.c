@@ -118,6 +118,21 @@ static void add_connections(sse__text *text, sse_server *hub, const sse_server_s
     }
 }
 
+static void add_denials(sse__text *text, sse_server *hub)
+{
+    static const char name[] = "sse_connects_refused_total";
+    family(text, "counter", name, "Connections refused as soon as they were accepted, by reason.");
+    for (sse__denial denial = SSE__DENIED_RATE; denial < SSE__DENIALS; denial++)
+        labelled(text, name, "reason", sse__denial_name(denial),
+                 atomic_load(&hub->denials.counts[denial]));
+    sse__admission_stats addresses = sse__admission_look(hub->admission);
+    metric(text, "gauge", "sse_addresses", "Addresses whose connections or connects are counted.",
+           addresses.addresses);
+    metric(text, "counter", "sse_addresses_forgotten_total",
+           "Addresses whose connects were forgotten early, because there were too many.",
+           addresses.forgotten);
+}
+
 static void add_latency(sse__text *text, sse_server *hub)
 {
     static const char name[] = "sse_publish_to_send_seconds";
@@ -231,6 +246,7 @@ void sse__http_metrics(sse_server *hub, sse__answer *answer)
     add_state(text, &stats, &totals);
     add_events(text, &stats, &totals);
     add_connections(text, hub, &stats);
+    add_denials(text, hub);
     add_latency(text, hub);
     add_process(text);
     add_streams(text, hub);

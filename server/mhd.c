@@ -10,8 +10,8 @@
 #include "subscriber.h"
 #include "tls.h"
 
-#include <arpa/inet.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <strings.h>
@@ -39,6 +39,17 @@ static void prepare_tls(sse__shard *shard, struct MHD_Connection *connection, ss
         shutdown(conn->fd, SHUT_RDWR);
 }
 
+/* Without memory for it nobody would end it in time, so it ends now. */
+static sse__conn *begin_conn(sse__shard *shard, struct MHD_Connection *connection)
+{
+    sse__conn *conn = sse__conn_new(shard, sse__mhd_fd(connection));
+    if (!conn)
+        shutdown(sse__mhd_fd(connection), SHUT_RDWR);
+    else if (shard->tls)
+        prepare_tls(shard, connection, conn);
+    return conn;
+}
+
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -47,10 +58,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         atomic_fetch_add(&shard->hub->counters.connections, 1);
         shard->connections++;
-        sse__conn *conn = sse__conn_new(shard, sse__mhd_fd(connection));
-        if (conn && shard->tls)
-            prepare_tls(shard, connection, conn);
-        *context = conn;
+        *context = begin_conn(shard, connection);
         return;
     }
     shard->connections--;
@@ -171,14 +179,6 @@ int sse__mhd_fd(struct MHD_Connection *connection)
     return info ? info->connect_fd : -1;
 }
 
-/* An IPv4 client of a socket that takes both is the same client as on an IPv4 socket. */
-static const char *format_ipv6(const struct in6_addr *address, char out[SSE__ADDRESS_MAX])
-{
-    if (IN6_IS_ADDR_V4MAPPED(address))
-        return inet_ntop(AF_INET, &address->s6_addr[12], out, SSE__ADDRESS_MAX);
-    return inet_ntop(AF_INET6, address, out, SSE__ADDRESS_MAX);
-}
-
 static const struct sockaddr *address_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
@@ -188,29 +188,12 @@ static const struct sockaddr *address_of(struct MHD_Connection *connection)
 
 bool sse__mhd_is_loopback(struct MHD_Connection *connection)
 {
-    const struct sockaddr *address = address_of(connection);
-    if (address && address->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 ==
-               127;
-    if (!address || address->sa_family != AF_INET6)
-        return false;
-    const struct in6_addr *ipv6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-    return IN6_IS_ADDR_LOOPBACK(ipv6) || (IN6_IS_ADDR_V4MAPPED(ipv6) && ipv6->s6_addr[12] == 127);
+    return sse__address_is_loopback(address_of(connection));
 }
 
 void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX])
 {
-    const struct sockaddr *address = address_of(connection);
-    const char *text = "unknown";
-    if (address && address->sa_family == AF_UNIX)
-        text = "unix";
-    else if (address && address->sa_family == AF_INET)
-        text = inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr,
-                         out, SSE__ADDRESS_MAX);
-    else if (address && address->sa_family == AF_INET6)
-        text = format_ipv6(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, out);
-    if (text != out)
-        snprintf(out, SSE__ADDRESS_MAX, "%s", text ? text : "unknown");
+    sse__address_format(address_of(connection), out);
 }
 
 const char *sse__mhd_header(struct MHD_Connection *connection, const char *name)

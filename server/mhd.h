@@ -2,6 +2,7 @@
 #ifndef SSE__MHD_H
 #define SSE__MHD_H
 
+#include "address.h"
 #include "loop.h"
 
 #include <sse/server.h>
@@ -26,10 +27,8 @@ bool sse__mhd_add(struct MHD_Daemon *daemon, int fd, const struct sockaddr *addr
 void sse__mhd_suspend(struct MHD_Connection *connection);
 void sse__mhd_resume(struct MHD_Connection *connection);
 int sse__mhd_fd(struct MHD_Connection *connection);
-/* The client's address without port; "unix"; "unknown". */
-#define SSE__ADDRESS_MAX 64
+/* See address.h. */
 void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX]);
-/* Does the client sit on this machine, by its address? A unix socket's does not count: no browser can use one. */
 bool sse__mhd_is_loopback(struct MHD_Connection *connection);
 /* NULL when it is not there. */
 const char *sse__mhd_header(struct MHD_Connection *connection, const char *name);

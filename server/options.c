@@ -1,4 +1,5 @@
 /* Options of a server: defaults, checks, copies of what the user only lends. No threads. */
+#include "address.h"
 #include "header.h"
 #include "hub.h"
 #include "tls.h"
@@ -9,6 +10,9 @@
 /* Far beyond what makes sense, and far from where sums of them overflow. */
 #define MAX_EVENT_BYTES ((uint64_t)1 << 30)
 #define MAX_HISTORY_BYTES ((uint64_t)1 << 50)
+#define MAX_BURST 1000000
+
+#define ADDRESSES_REMEMBERED 65536 /* without connections; a hundred bytes each */
 
 void sse_server_options_init(sse_server_options *options)
 {
@@ -70,6 +74,9 @@ static sse_err check(const sse_server_options *options)
         return SSE_EINVAL; /* a request's headers would not fit */
     if (!options->tls_cert_file != !options->tls_key_file)
         return SSE_EINVAL;
+    if (options->connect_burst > MAX_BURST ||
+        (options->connect_burst > 0 && options->connects_per_minute == 0))
+        return SSE_EINVAL;
     if (options->header_count > SSE__HEADERS_MAX)
         return SSE_EINVAL;
     for (size_t i = 0; i < options->header_count; i++)
@@ -95,6 +102,10 @@ static void fill_defaults(sse_server_options *options)
     set_default(&options->request_timeout_ms, 10000);
     set_default(&options->drain_ms, 5000);
     set_default(&options->auto_stream_idle_ms, 60000);
+    uint32_t second = options->connects_per_minute / 60;
+    set_default(&options->connect_burst, second < 20          ? 20
+                                         : second < MAX_BURST ? second
+                                                              : MAX_BURST);
     if (options->max_event_bytes == 0)
         options->max_event_bytes = (uint64_t)1 << 20;
     if (options->threads > 1024)
@@ -142,6 +153,34 @@ sse__identity *sse__hub_identity(sse_server *hub)
     return identity;
 }
 
+/* ---- limits of connections from one address ---- */
+
+static sse_err init_admission(sse_server *hub, const sse_server_options *options)
+{
+    static const char *const standard[] = {"loopback"};
+    const char *const *words = options->connect_exempt_count ? options->connect_exempt : standard;
+    size_t nwords = options->connect_exempt_count ? options->connect_exempt_count : 1, n = 0;
+    sse__admission_limits limits = {.per_minute = options->connects_per_minute,
+                                    .burst = hub->options.connect_burst,
+                                    .connections = options->max_connections_per_address,
+                                    .remembered = ADDRESSES_REMEMBERED};
+    hub->options.connect_exempt = NULL; /* it is hub->admission that knows them */
+    hub->options.connect_exempt_count = 0;
+    sse__range *ranges = calloc(nwords, 2 * sizeof *ranges);
+    sse_err err = ranges ? SSE_OK : SSE_ENOMEM;
+    for (size_t i = 0; i < nwords && err == SSE_OK; i++) {
+        int more = sse__ranges_parse(words[i], &ranges[n]);
+        if (more < 0)
+            err = SSE_EINVAL;
+        else
+            n += (size_t)more;
+    }
+    if (err == SSE_OK && (limits.per_minute > 0 || limits.connections > 0))
+        err = sse__admission_new(&limits, ranges, n, &hub->admission);
+    free(ranges);
+    return err;
+}
+
 /* ---- all ---- */
 
 sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
@@ -161,7 +200,9 @@ sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
     hub->options.headers = (const char *const *)hub->headers;
     hub->options.cors_origins = NULL; /* they change: hub->cors_origins */
     hub->options.cors_origin_count = 0;
-    err = init_tls(hub, options);
+    err = init_admission(hub, options);
+    if (err == SSE_OK)
+        err = init_tls(hub, options);
     if (err != SSE_OK)
         return err;
     if (options->retry_ms == 0)
@@ -177,6 +218,7 @@ void sse__options_fini(sse_server *hub)
     free_strings(hub->host_names);
     free(hub->tls_cert_file);
     free(hub->tls_key_file);
+    sse__admission_free(hub->admission);
     sse__identity_unref(hub->identity);
     sse__frame_unref(hub->retry);
 }

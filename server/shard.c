@@ -130,6 +130,8 @@ sse__conn *sse__conn_new(sse__shard *shard, int fd)
         return NULL;
     conn->shard = shard;
     conn->fd = fd;
+    conn->visitor = shard->arriving;
+    shard->arriving = NULL;
     sse__conn_expect(conn);
     return conn;
 }
@@ -172,6 +174,7 @@ void sse__conn_free(sse__conn *conn)
 {
     sse__conn_relax(conn);
     sse__identity_unref(conn->identity);
+    sse__admission_leave(conn->shard->hub->admission, conn->visitor, sse__now_ns());
     free(conn);
 }
 

@@ -89,11 +89,20 @@ static enum tool_exit check_tls(const config *c)
     return TOOL_GO_ON;
 }
 
+static enum tool_exit check_rate(const config *c)
+{
+    if (c->options.connect_burst > 0 && c->options.connects_per_minute == 0)
+        return config_refuse(c, "connect-burst", "it goes together with '--connect-rate'");
+    return TOOL_GO_ON;
+}
+
 /* May these options and rules serve where the program listens? */
 static enum tool_exit check_addresses(const program *p, const config *c, const access_rules *rules)
 {
     const tool_list *listen = &p->config.listen;
     enum tool_exit result = check_tls(c);
+    if (result == TOOL_GO_ON)
+        result = check_rate(c);
     for (size_t i = 0; i < listen->n && p->nsockets == 0 && result == TOOL_GO_ON; i++)
         result = check_address(c, rules, listen->items[i]);
     for (int i = 0; i < p->nsockets && result == TOOL_GO_ON; i++) {

@@ -128,6 +128,7 @@ void sse_server_stop(sse_server *server)
     for (size_t i = 0; i < server->nloops; i++)
         sse__loop_stop(server->loops[i]);
     sse__loop_stop(server->keeper);
+    sse__hub_tell_denials(server, true);
     close_listeners(server);
     drop_streams(server);
 

@@ -230,6 +230,8 @@ static void complete(config *c)
     o->cors_origin_count = c->cors_origins.n;
     o->host_names = c->host_names.items;
     o->host_name_count = c->host_names.n;
+    o->connect_exempt = c->connect_exempt.items;
+    o->connect_exempt_count = c->connect_exempt.n;
     o->http_publish = true;
 }
 
@@ -259,6 +261,7 @@ void config_free(config *c)
     free(c->cors_origins.items);
     free(c->jwt_keys.items);
     free(c->host_names.items);
+    free(c->connect_exempt.items);
 }
 
 /* ---- comparing ---- */

@@ -20,7 +20,7 @@ typedef struct config {
     sse_server_options options; /* its arrays point into the lists below */
     tool_list listen, streams, headers, cors_origins;
     const char *publish_token_file, *subscribe_token_file;
-    tool_list jwt_keys, host_names;
+    tool_list jwt_keys, host_names, connect_exempt;
     const char *jwt_algorithm; /* or NULL */
     bool anonymous_subscribe;
     const char *file;

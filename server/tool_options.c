@@ -1,4 +1,5 @@
 /* The options of sse-server: their names, their helps, and what makes a good value. One thread. */
+#include "address.h"
 #include "tool_config.h"
 #include "utf8.h"
 
@@ -104,6 +105,34 @@ static bool set_no_replay(void *target, const char *value)
     return true;
 }
 
+/* "5", "5/s" or "30/m"; 0: no limit. */
+static bool set_rate(void *target, const char *value)
+{
+    char number[24];
+    size_t n = strcspn(value, "/");
+    bool minute = strcmp(value + n, "/m") == 0;
+    uint64_t rate;
+    if (n >= sizeof number || (value[n] && !minute && strcmp(value + n, "/s") != 0))
+        return false;
+    memcpy(number, value, n);
+    number[n] = '\0';
+    if (!tool_set_u64(&rate, number) || rate > UINT32_MAX / (minute ? 1 : 60))
+        return false;
+    *(uint32_t *)target = (uint32_t)(minute ? rate : rate * 60);
+    return true;
+}
+
+static bool set_burst(void *target, const char *value)
+{
+    return set_count(target, value) && *(uint32_t *)target <= 1000000;
+}
+
+static bool set_exempt(void *target, const char *value)
+{
+    sse__range ranges[2];
+    return sse__ranges_parse(value, ranges) >= 0 && tool_set_list(target, value);
+}
+
 /* Below this a request's headers do not fit. */
 static bool set_connection_memory(void *target, const char *value)
 {
@@ -195,6 +224,18 @@ void config_fill_table(config *c)
         {"max-streams", "N", "(10000)", set_count, &o->max_streams},
         {"max-subscribers", "N", "(100000)", set_count, &o->max_subscribers},
         {"max-subscribers-per-ip", "N", "(no limit)", set_count, &o->max_subscribers_per_ip},
+        {"max-connections-per-address", "N",
+         "open at the same time from an IPv4 address or an IPv6 /64; 0: no limit (0)", tool_set_u32,
+         &o->max_connections_per_address},
+        {"connect-rate", "N[/s|/m]",
+         "new connections from such an address, a second or a minute; 0: no limit (0)", set_rate,
+         &o->connects_per_minute},
+        {"connect-burst", "N",
+         "so many of them may come at once (20, or those of a second if they are more)", set_burst,
+         &o->connect_burst},
+        {"connect-exempt", "ADDR[/BITS]|loopback|none",
+         "an address that these limits are not for, such as a proxy's; repeatable (loopback)",
+         set_exempt, &c->connect_exempt},
         {"max-event-bytes", "B", "(1048576)", set_event_bytes, &o->max_event_bytes},
         {"threads", "N", "I/O threads (number of cores)", set_count, &o->threads},
         {"connection-memory", "B",

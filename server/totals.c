@@ -118,4 +118,6 @@ void sse_server_get_stats(sse_server *server, sse_server_stats *out)
     out->refused = refused(server);
     out->workers = sse__hub_workers(server);
     out->draining = atomic_load(&server->closing);
+    for (size_t i = 0; i < SSE__DENIALS; i++)
+        out->connects_refused += atomic_load(&server->denials.counts[i]);
 }

@@ -146,3 +146,29 @@ browserTest("pages of a listed origin read and publish, others do not", async ()
   assert.equal(await bad.evaluate(post, `${hub.url}/events?stream=s`), "TypeError");
   assert.equal((await streamOf(hub, "s")).events, 1, "it was not published either");
 });
+
+// The hub with its only place taken by a subscriber of the test's own, and a page that asks for it. Returns the page and who ends the subscription.
+async function crowd(limit) {
+  const origin = await startOrigin();
+  const hub = await startHub(["--stream=s", `--cors-origin=${origin.url}`, ...limit]);
+  const holder = await fetch(`${hub.url}/events?stream=s`);
+  assert.equal(holder.status, 200);
+  const page = await newPage();
+  await page.goto(origin.url);
+  await follow(page, `${hub.url}/events?stream=s`);
+  await waitFor(page, "error");
+  return { page, free: () => holder.body.cancel() };
+}
+
+browserTest("comes back when its address has too many connections", async () => {
+  const { page, free } = await crowd(["--max-connections-per-address=1", "--connect-exempt=none"]);
+  assert.equal((await got(page))[0].state, 0);
+  await free();
+  await waitFor(page, "open");
+});
+
+browserTest("gives up at a status, as the documents say", async () => {
+  const { page, free } = await crowd(["--max-subscribers=1"]);
+  assert.deepEqual(await got(page), [{ type: "error", state: 2 }]);
+  await free();
+});

@@ -18,9 +18,9 @@
 
 const char *text(const char *format, ...)
 {
-    static _Thread_local char ring[64][1024];
+    static _Thread_local char ring[128][1024];
     static _Thread_local unsigned at;
-    char *out = ring[at++ % 64];
+    char *out = ring[at++ % 128];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(out, sizeof ring[0], format, args);

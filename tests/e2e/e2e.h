@@ -16,7 +16,7 @@ enum { LONG = 60000 };
 /* A list of arguments as the functions below want it. */
 #define ARGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* printf into one of 64 buffers of the calling thread: valid until 63 more calls. */
+/* printf into one of 128 buffers of the calling thread: valid until 127 more calls. */
 const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- sse-server ---- */

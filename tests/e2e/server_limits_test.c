@@ -2,14 +2,12 @@
  * others go on. */
 #include "e2e.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static char *filled(size_t n)
@@ -84,24 +82,12 @@ Test(server_limits, max_subscribers)
     hub_end(&h);
 }
 
-static http_conn *connect_from(const char *address, uint16_t port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(inet_pton(AF_INET, address, &a.sin_addr), 1);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    a.sin_port = htons(port);
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    return http_wrap(fd);
-}
-
 Test(server_limits, max_subscribers_per_ip)
 {
     hub h = hub_start(ARGS("--stream=s", "--max-subscribers-per-ip=1"));
     http_conn *one = follow(&h, "s", NULL, NULL);
     expect_error(&h, "GET", "/events?stream=s", NULL, NULL, 429, "limit");
-    http_conn *other = connect_from("127.0.0.2", h.port);
+    http_conn *other = http_connect_from("127.0.0.2", h.port);
     http_response r;
     cr_assert(http_send_request(other, "GET", "/events?stream=s", NULL, NULL, 0, LONG));
     cr_assert(http_read_head(other, &r, LONG));
@@ -111,6 +97,84 @@ Test(server_limits, max_subscribers_per_ip)
     http_close(one);
     hub_end(&h);
 }
+
+/* ---- connections from one address ---- */
+
+static int status_from(const hub *h, const char *address)
+{
+    http_response r;
+    http_conn *c = http_connect_from(address, h->port);
+    cr_assert(http_request(c, "GET", "/healthz", NULL, NULL, 0, &r, LONG));
+    int status = r.status;
+    if (status == 429)
+        cr_assert_not_null(http_header(&r, "Retry-After"));
+    http_response_fini(&r);
+    http_close(c);
+    return status;
+}
+
+Test(server_limits, max_connections_per_address)
+{
+    hub h =
+        hub_start(ARGS("--stream=s", "--max-connections-per-address=1", "--connect-exempt=none"));
+    http_conn *one = follow(&h, "s", NULL, NULL);
+    cr_assert_eq(status_from(&h, "127.0.0.1"), 429);
+    cr_assert_eq(status_from(&h, "127.0.0.2"), 200);
+    cr_assert(proc_wait_stderr(h.process,
+                               "1 beyond the limit of their address; the last one from "
+                               "127.0.0.1\n",
+                               LONG));
+    tool_fails("sse-pub", ARGS(h.url, "--stream=s", "--max-attempts=1", "x"), NULL, 69,
+               "429: Your address has too many connections.");
+    http_close(one);
+    hub_end(&h);
+}
+
+Test(server_limits, connect_rate)
+{
+    hub h = hub_start(ARGS("--stream=s", "--connect-rate=1/m", "--connect-burst=3",
+                           "--connect-exempt=127.0.0.1"));
+    http_conn *legitimate = follow(&h, "s", NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(status_from(&h, "127.0.0.2"), 200);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(status_from(&h, "127.0.0.2"), 429);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(status_from(&h, "127.0.0.1"), 200, "exempt");
+    cr_assert_eq(status_from(&h, "127.0.0.3"), 200);
+    expect(&h, "GET", "/metrics", NULL, NULL, 200,
+           "\nsse_connects_refused_total{reason=\"rate\"} 3\n");
+    publish(&h, "s", NULL, "undisturbed");
+    expect_data(legitimate, "undisturbed");
+    http_close(legitimate);
+    hub_end(&h);
+}
+
+Test(server_limits, connect_rate_and_its_values)
+{
+    static const char *const rates[] = {"-1",   "1/",  "1/h",      "/s",  "x",
+                                        "1 /s", "0.5", "71582789", "1/ss"};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
+        tool_fails("sse-server", ARGS(text("--connect-rate=%s", rates[i])), NULL, 64,
+                   "takes N[/s|/m]");
+    tool_fails("sse-server", ARGS("--connect-rate=5", "--connect-burst=1000001"), NULL, 64,
+               "'--connect-burst'");
+    tool_fails("sse-server", ARGS("--connect-burst=5"), NULL, 64,
+               "'--connect-burst': it goes together with '--connect-rate'");
+    tool_fails("sse-server", ARGS("--connect-exempt=10.0.0.0/40"), NULL, 64, "10.0.0.0/40");
+    const char *file = temp_file("listen = 127.0.0.1:0\nconnect-rate = 30/m\nconnect-burst = 7\n"
+                                 "max-connections-per-address = 9\nconnect-exempt = loopback\n"
+                                 "connect-exempt = 2001:db8::/32\n");
+    int code;
+    proc *p = proc_run(ARGS(proc_bin("sse-server"), "--check-config", "--config", file), NULL, LONG,
+                       &code);
+    cr_assert_eq(code, 0, "%s", err_of(p));
+    proc_free(p);
+    file = temp_file("connect-rate = 5/s\n\nconnect-exempt = here\n");
+    tool_fails("sse-server", ARGS("--config", file), NULL, 64, ":3: 'connect-exempt': 'here'");
+}
+
+/* ---- events, threads, memory, time ---- */
 
 static void check_event_limit(hub h, size_t limit)
 {

@@ -1,4 +1,4 @@
-/* hostile_flood PORT COUNT: opens COUNT connections to 127.0.0.1:PORT and never sends a byte. A program of its own, because a
+/* hostile_flood PORT COUNT [FROM]: opens COUNT connections to 127.0.0.1:PORT, from the address FROM, and never sends a byte. A program of its own, because a
  * process may have only so many descriptors.
  *
  * Prints "open N" when all are open, "refused N" when the server has answered or closed N of them by then, and "closed" once the
@@ -13,12 +13,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int connect_to(unsigned port)
+static int connect_to(unsigned port, const char *from)
 {
+    struct sockaddr_in own = {.sin_family = AF_INET};
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)port),
                              .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && from &&
+        (inet_pton(AF_INET, from, &own.sin_addr) != 1 ||
+         bind(fd, (struct sockaddr *)&own, sizeof own) != 0)) {
+        perror(from);
+        exit(1);
+    }
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         perror("connect");
         exit(1);
@@ -61,7 +68,7 @@ static long drop_ended(int epoll, int timeout_ms)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 3 && argc != 4)
         return 64;
     unsigned port = (unsigned)strtoul(argv[1], NULL, 10);
     long count = strtol(argv[2], NULL, 10), ended = 0;
@@ -69,7 +76,7 @@ int main(int argc, char **argv)
     raise_limit();
     add(epoll, STDIN_FILENO, EPOLLIN);
     for (long i = 0; i < count; i++)
-        add(epoll, connect_to(port), EPOLLIN | EPOLLRDHUP);
+        add(epoll, connect_to(port, argc > 3 ? argv[3] : NULL), EPOLLIN | EPOLLRDHUP);
     for (long n; (n = drop_ended(epoll, 1000)) > 0;)
         ended += n;
     printf("open %ld\nrefused %ld\n", count, ended);

@@ -318,17 +318,19 @@ Test(hostile, pipelines)
 
 /* ---- connections that never send a byte ---- */
 
-static proc *flood(const hub *h, int count)
+static proc *flood_from(const char *address, const hub *h, int count)
 {
     const char *program = getenv("HOSTILE_FLOOD");
     cr_assert_not_null(program, "HOSTILE_FLOOD names the program");
-    proc *p = proc_start(ARGS(program, text("%u", h->port), text("%d", count)));
+    proc *p = proc_start(ARGS(program, text("%u", h->port), text("%d", count), address));
     cr_assert_not_null(p);
     const char *line = proc_read_line(p, LONG);
     cr_assert(line && strcmp(line, text("open %d", count)) == 0, "%s %s", line ? line : "",
               err_of(p));
     return p;
 }
+
+static proc *flood(const hub *h, int count) { return flood_from(NULL, h, count); }
 
 static int refused(proc *p)
 {
@@ -352,6 +354,33 @@ static void silence(const hub *h, bystanders *b)
 Test(hostile, ten_thousand_that_never_send_a_byte)
 {
     attack_twice(ARGS("--stream=s", "--request-timeout=0", "--heartbeat=0"), true, silence);
+}
+
+/* The same from one address that may have a few: nearly all are refused when they come, and cost no descriptor. */
+enum {
+    PLACES = 50,
+    WAITING = 64 * 2
+}; /* of refused ones, each of two threads waits for so many to say something */
+
+static void flood_of_one_address(const hub *h, bystanders *b)
+{
+    uint64_t before = metric(h, "sse_connects_refused_total{reason=\"address\"}");
+    proc *p = flood_from("127.0.0.66", h, SILENT);
+    cr_assert_geq(refused(p), SILENT - PLACES - WAITING);
+    cr_assert_leq(count_sockets(h), 40 + PLACES + WAITING);
+    cr_assert_eq(metric(h, "sse_connects_refused_total{reason=\"address\"}") - before,
+                 SILENT - PLACES);
+    bystanders_go_on(b, 50);
+    proc_signal(p, SIGKILL);
+    cr_assert_eq(proc_wait(p, LONG), 128 + SIGKILL);
+    proc_free(p);
+}
+
+Test(hostile, one_address_beyond_its_limit)
+{
+    attack_twice(ARGS("--stream=s", "--request-timeout=0", "--heartbeat=0", "--threads=2",
+                      "--connect-exempt=none", text("--max-connections-per-address=%d", PLACES)),
+                 true, flood_of_one_address);
 }
 
 /* The server ends them at their deadline. */

@@ -4,10 +4,12 @@
 #include "fixture.h"
 
 #include "alloc_fail.h"
+#include "hub.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +21,8 @@
 enum { MOST = 500 };
 
 static sse_server *server;
+static const char *nobody = "none";
+static uint32_t request_timeout_ms; /* of the hubs that are started */
 static uint16_t port;
 
 /* Threads that cannot be started: the linker sends all calls here. */
@@ -44,6 +48,12 @@ static void start(const sse_stream_options *stream)
     options.drain_ms = 500;
     options.retry_ms = 5;
     options.max_subscribers_per_ip = 10;
+    options.connect_exempt = &nobody;
+    options.connect_exempt_count = 1;
+    options.max_connections_per_address = 10;
+    options.request_timeout_ms = request_timeout_ms;
+    options.heartbeat_ms =
+        request_timeout_ms > 0 ? 160 : SSE_OFF; /* how often it looks at the clock */
     server = serve(&options, &port);
     cr_assert_eq(sse_server_create_stream(server, "s", stream), SSE_OK);
     create(server, "t");
@@ -70,6 +80,7 @@ Test(alloc, new_and_free)
     options.cors_origins = origins;
     options.cors_origin_count = 2;
     options.retry_ms = 7;
+    options.connects_per_minute = 7;
     int fds = wait_count_fds(0);
     bool failed = true;
     size_t i;
@@ -340,6 +351,52 @@ Test(alloc, posting)
     }
     cr_assert_gt(i, 10);
     cr_assert_not(failed);
+}
+
+static bool all_places_are_back(void *arg)
+{
+    (void)arg;
+    return sse__admission_look(server->admission).addresses == 0 && totals(server).connections == 0;
+}
+
+/* Connect, ask, and wait for the answer or the end; whatever was wanting, the address has its place back. Returns how many were
+ * refused when they came. */
+static size_t connect_and_ask(const char *request, bool whole)
+{
+    bool failed = true;
+    size_t i, refused = 0;
+    for (i = 0; failed && i < MOST; i++) {
+        start(NULL);
+        char peeked[16];
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        alloc_fail_at(i);
+        cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+        (void)!send(fd, request, strlen(request), MSG_NOSIGNAL);
+        cr_assert(wait_readable(fd, LONG), "neither answered nor closed: allocation %zu", i);
+        ssize_t n = recv(fd, peeked, sizeof peeked, 0);
+        failed = alloc_fail_disarm();
+        cr_assert(failed || !whole || (n > 12 && memcmp(peeked + 9, "200", 3) == 0));
+        cr_assert(whole || n <= 0 || memcmp(peeked + 9, "503", 3) == 0);
+        close(fd);
+        cr_assert(wait_until(all_places_are_back, NULL, LONG), "allocation %zu", i);
+        refused += totals(server).connects_refused;
+        check_usable();
+        sse_server_free(server);
+    }
+    cr_assert_gt(i, 3);
+    cr_assert_not(failed);
+    return refused;
+}
+
+Test(alloc, connecting)
+{
+    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    cr_assert_eq(connect_and_ask(request, true), 2,
+                 "no memory for the address, and for the socket");
+    request_timeout_ms = 50;
+    cr_assert_eq(connect_and_ask("GET /he", false), 2, "who does not go on is ended as well");
 }
 
 /* Nothing can be allocated any more: those that are connected get what can be told, and the end

@@ -2,6 +2,8 @@
  * there are descriptors again everything works as before. */
 #include "fixture.h"
 
+#include "hub.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@ enum { MOST = 256, N = 8 };
 static sse_server *server;
 static uint16_t port;
 static atomic_uint warnings;
+static const char *nobody = "none";
 
 static int fillers[MOST];
 static size_t nfillers;
@@ -61,6 +64,9 @@ static void start(void)
 {
     sse_server_options options = fixture_options();
     options.logger = (sse_logger){.fn = on_log};
+    options.connect_exempt = &nobody;
+    options.connect_exempt_count = 1;
+    options.max_connections_per_address = MOST;
     server = serve(&options, &port);
     create(server, "s");
 }
@@ -92,6 +98,12 @@ static void expect_200(http_conn *c)
     cr_assert(http_read_head(c, &head, LONG));
     cr_assert_eq(head.status, 200);
     http_response_fini(&head);
+}
+
+static bool all_places_are_back(void *arg)
+{
+    (void)arg;
+    return sse__admission_look(server->admission).addresses == 0;
 }
 
 static bool has_failed(void *arg)
@@ -128,6 +140,7 @@ Test(descriptors, accept_waits_until_there_are_some)
         http_close(c[i]);
         http_close(before[i]);
     }
+    cr_assert(wait_until(all_places_are_back, NULL, LONG));
     sse_server_free(server);
 }
 
@@ -194,6 +207,7 @@ Test(descriptors, every_number_of_them)
     }
     wait_subscribers(server, "s", 1);
     http_close(before);
+    cr_assert(wait_until(all_places_are_back, NULL, LONG));
     sse_server_free(server);
     cr_assert_lt(wait_count_fds(0), idle);
 }

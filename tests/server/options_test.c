@@ -49,6 +49,9 @@ Test(options, zero_means_the_default)
     cr_assert_eq(o->max_streams, 10000);
     cr_assert_eq(o->max_subscribers, 100000);
     cr_assert_eq(o->max_subscribers_per_ip, 0);
+    cr_assert_eq(o->max_connections_per_address, 0);
+    cr_assert_eq(o->connects_per_minute, 0);
+    cr_assert_null(server->admission);
     cr_assert_geq(o->threads, 1);
     cr_assert_eq(o->connection_memory, 8192);
     cr_assert_eq(o->request_timeout_ms, 10000);
@@ -266,4 +269,32 @@ Test(options, unix_sockets_that_listen)
     cr_assert_str_eq(cut, "unix:/t");
     sse_server_free(server);
     cr_assert_neq(access(path, F_OK), 0, "the server's to remove");
+}
+
+static sse_err try_connects(uint32_t per_minute, uint32_t burst, const char *exempt)
+{
+    sse_server_options options;
+    sse_server_options_init(&options);
+    options.connects_per_minute = per_minute;
+    options.connect_burst = burst;
+    options.connect_exempt = &exempt;
+    options.connect_exempt_count = exempt != NULL;
+    return try_options(&options);
+}
+
+Test(options, limits_of_connects)
+{
+    cr_assert_eq(try_connects(1, 0, NULL), SSE_OK);
+    cr_assert_eq(try_connects(UINT32_MAX, 0, NULL), SSE_OK);
+    cr_assert_eq(try_connects(1, 1000000, "192.0.2.0/24"), SSE_OK);
+    cr_assert_eq(try_connects(1, 1000001, NULL), SSE_EINVAL);
+    cr_assert_eq(try_connects(0, 5, NULL), SSE_EINVAL, "a burst of what?");
+    cr_assert_eq(try_connects(1, 5, "localhost"), SSE_EINVAL);
+    cr_assert_eq(try_connects(0, 0, "192.0.2.0/33"), SSE_EINVAL);
+    sse_server_options options;
+    sse_server_options_init(&options);
+    const char *nothing = NULL;
+    options.connect_exempt = &nothing;
+    options.connect_exempt_count = 1;
+    cr_assert_eq(try_options(&options), SSE_EINVAL);
 }

@@ -62,14 +62,17 @@ http_conn *http_wrap(int fd)
     return c;
 }
 
-http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf)
+static http_conn *connect_as(const char *from, uint16_t port, int rcvbuf)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in own = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return NULL;
     if ((rcvbuf > 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf) != 0) ||
+        (from && (inet_pton(AF_INET, from, &own.sin_addr) != 1 ||
+                  bind(fd, (struct sockaddr *)&own, sizeof own) != 0)) ||
         connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         int error = errno;
         close(fd);
@@ -84,7 +87,14 @@ http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf)
     return NULL;
 }
 
-http_conn *http_connect(uint16_t port) { return http_connect_rcvbuf(port, 0); }
+http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf) { return connect_as(NULL, port, rcvbuf); }
+
+http_conn *http_connect(uint16_t port) { return connect_as(NULL, port, 0); }
+
+http_conn *http_connect_from(const char *address, uint16_t port)
+{
+    return connect_as(address, port, 0);
+}
 
 void http_close(http_conn *c)
 {

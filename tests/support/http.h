@@ -15,6 +15,9 @@ typedef struct http_conn http_conn;
 http_conn *http_connect(uint16_t port);
 http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf);
 
+/* From another address of this machine than 127.0.0.1, such as 127.0.0.2. */
+http_conn *http_connect_from(const char *address, uint16_t port);
+
 /* The same over a socket that is connected already; takes it over. */
 http_conn *http_wrap(int fd);
 

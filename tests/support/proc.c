@@ -441,7 +441,7 @@ const char *proc_bin(const char *name)
     return path;
 }
 
-enum { MAX_ARGS = 64, START_TIMEOUT_MS = 60000 };
+enum { MAX_ARGS = 128, START_TIMEOUT_MS = 60000 };
 
 static bool has_listen(const char *const args[])
 {

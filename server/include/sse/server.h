@@ -147,8 +147,16 @@ typedef struct sse_server_options {
     uint32_t max_streams;            /* 0 = 10000 */
     uint32_t max_subscribers;        /* 0 = 100000 */
     uint32_t max_subscribers_per_ip; /* 0 = no limit */
-    uint32_t threads;                /* I/O threads of sse_server_listen(); 0 = number of cores */
-    uint32_t connection_memory;      /* bytes a connection of our listener may use; 0 = 8 KiB */
+    /* Of connections to our listeners, whatever they ask for, from one address: an IPv4 address, or the first 64 bits of an IPv6 one.
+     * Beyond it a connection is refused as soon as it has come: with 429, but under TLS, to a browser's EventSource (which would not
+     * come back after a status), and when many are refused, it is just closed. Counted in connects_refused, and told to the logger. */
+    uint32_t max_connections_per_address; /* open at the same time; 0 = no limit */
+    uint32_t connects_per_minute;         /* new ones, in the long run; 0 = no limit */
+    uint32_t
+        connect_burst; /* new ones that may come at once, with connects_per_minute, at most 1000000; 0 = 20, or those of a
+                               second if they are more */
+    uint32_t threads;            /* I/O threads of sse_server_listen(); 0 = number of cores */
+    uint32_t connection_memory;  /* bytes a connection of our listener may use; 0 = 8 KiB */
     uint32_t request_timeout_ms; /* for a request's headers, a body's next piece, the next request;
                                     0 = 10000 */
     uint32_t
@@ -157,12 +165,16 @@ typedef struct sse_server_options {
     uint32_t
         metrics_streams; /* streams that /metrics has series of their own for, the first by name: each series costs the one
                                  who stores them; 0 = none */
-    uint32_t reserved_u32;
     const char *const *headers; /* extra response headers, "Name: value", at most 32; copied */
     size_t header_count;        /* of headers */
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
     size_t cors_origin_count; /* of cors_origins */
+    /* Addresses that the limits of connections from one address are not for: "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "loopback",
+     * "none". 0 of them = loopback, so that a proxy on this machine is not taken for a single client, and the one who looks after the
+     * server is not locked out. What these say replaces that. Unix sockets have no address, and no such limits. Copied. */
+    const char *const *connect_exempt;
+    size_t connect_exempt_count; /* of connect_exempt */
     /* A page of another origin can make its own name mean 127.0.0.1 (DNS rebinding), and would then be at home on a hub of this machine.
      * So a request that comes from a loopback address must name an IP address, localhost, or one of these in its Host header, or gets
      * 421; "*" for any. A proxy on this machine that passes the Host header on needs its names here. Once there is one, requests from
@@ -350,6 +362,8 @@ typedef struct sse_server_stats {
     uint64_t refused;       /* requests answered with 401, 403, 413 or 429 */
     uint64_t workers;       /* stream worker threads now */
     uint64_t draining;      /* 1 after sse_server_close() */
+    uint64_t
+        connects_refused; /* connections refused as soon as they had come, because of a limit or for want of memory */
 } sse_server_stats;
 
 /* Thread: any. */

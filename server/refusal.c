@@ -1,0 +1,119 @@
+/* Connections that are refused as soon as they are accepted: what they are told, how they are counted, and the log's line about them.
+ *
+ * Any thread. In the log there is one line at once, and then one in ten seconds at most, about all since the last one; the keeper
+ * writes what is left when nothing more comes. So a flood makes no flood of lines, and the lines' numbers add up to the counters'. */
+#include "hub.h"
+
+#include "address.h"
+#include "clock.h"
+#include "loop_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_EVERY_NS ((uint64_t)10000000000)
+#define REQUEST_BYTES 8192 /* more than a request's headers may have by default */
+
+/* ---- counting ---- */
+
+const char *sse__denial_name(sse__denial denial)
+{
+    static const char *const names[SSE__DENIALS] = {"none", "rate", "address", "server", "memory"};
+    return names[denial];
+}
+
+static void write_line(sse_server *hub, const uint64_t n[SSE__DENIALS], const char *address)
+{
+    static const char *const why[SSE__DENIALS] = {
+        [SSE__DENIED_RATE] = "that came too fast from their address",
+        [SSE__DENIED_ADDRESS] = "beyond the limit of their address",
+        [SSE__DENIED_SERVER] = "beyond the limit of the server",
+        [SSE__DENIED_MEMORY] = "for want of memory"};
+    char line[400];
+    size_t at = 0;
+    for (size_t i = SSE__DENIED_RATE; i < SSE__DENIALS; i++)
+        if (n[i] > 0)
+            at += (size_t)snprintf(line + at, sizeof line - at, "%s%" PRIu64 " %s",
+                                   at > 0 ? ", " : "", n[i], why[i]);
+    sse__log(&hub->options.logger, SSE_LOG_WARN, "connections refused: %s%s%s", line,
+             address ? "; the last one from " : "", address ? address : "");
+}
+
+static void tell(sse_server *hub, uint64_t now_ns, bool anyhow, const char *address)
+{
+    sse__denials *d = &hub->denials;
+    uint64_t sum = 0, n[SSE__DENIALS];
+    for (size_t i = 0; i < SSE__DENIALS; i++)
+        sum += atomic_load(&d->counts[i]) - atomic_load(&d->told[i]);
+    uint64_t next_ns = atomic_load(&d->next_line_ns);
+    if (sum == 0 || (now_ns < next_ns && !anyhow) ||
+        !atomic_compare_exchange_strong(&d->next_line_ns, &next_ns, now_ns + LINE_EVERY_NS))
+        return;
+    for (size_t i = 0; i < SSE__DENIALS; i++) {
+        uint64_t count = atomic_load(&d->counts[i]);
+        n[i] = count - atomic_exchange(&d->told[i], count);
+    }
+    write_line(hub, n, address);
+}
+
+void sse__hub_count_denial(sse_server *hub, sse__denial denial, const struct sockaddr *address)
+{
+    uint64_t now_ns = sse__now_ns();
+    char text[SSE__ADDRESS_MAX];
+    atomic_fetch_add(&hub->denials.counts[denial], 1);
+    if (now_ns < atomic_load(&hub->denials.next_line_ns))
+        return;
+    sse__address_format(address, text);
+    tell(hub, now_ns, false, text);
+}
+
+void sse__hub_tell_denials(sse_server *hub, bool anyhow) { tell(hub, sse__now_ns(), anyhow, NULL); }
+
+/* ---- telling the peer ---- */
+
+/* Does the header of this name, with the line end before and the colon after it, say this? */
+static bool says(const char *request, const char *header, const char *what)
+{
+    const char *at = strcasestr(request, header);
+    if (!at)
+        return false;
+    at += strlen(header);
+    const char *found = strcasestr(at, what);
+    return found && found < at + strcspn(at, "\r\n");
+}
+
+/* A browser's EventSource gives up for good at any status but 200, but comes back when a connection breaks (WHATWG HTML, 9.2). Every
+ * browser's name begins like this (WHATWG Compatibility, "User-Agent string"); no program's that understands a Retry-After. */
+static bool is_event_source(const char *request)
+{
+    return says(request, "\nAccept:", "text/event-stream") &&
+           says(request, "\nUser-Agent:", "Mozilla/");
+}
+
+static void answer(int fd, sse__denial denial, uint32_t retry_after_s)
+{
+    char text[256];
+    const char *why = denial == SSE__DENIED_RATE ? "Your address connects too often."
+                                                 : "Your address has too many connections.";
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 429 Too Many Requests\r\nRetry-After: %u\r\n"
+                     "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+                     "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s\n",
+                     retry_after_s, strlen(why) + 1, why);
+    (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* What was sent is read first, so that no reset overtakes the answer. */
+void sse__pending_deny(sse__loop *loop, const sse__pending *pending)
+{
+    char request[REQUEST_BYTES + 1];
+    ssize_t n = recv(pending->fd, request, REQUEST_BYTES, MSG_DONTWAIT);
+    if (n <= 0)
+        return;
+    request[n] = '\0';
+    if (is_event_source(request))
+        return;
+    sse__hub_count_answer(loop->hub, 429);
+    answer(pending->fd, pending->denial, pending->retry_after_s);
+}
