@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 typedef enum mode { MODE_EPOLL, MODE_SELECT, MODE_POLL, MODE_POOL, MODE_EXTERNAL, MODES } mode;
 
@@ -193,6 +194,46 @@ MOUNT_TEST(sends_heartbeats)
     }
     http_close(c);
     wait_subscribers(server, "s", 0);
+    stop();
+}
+
+/* The request says for how many seconds it is good; without a number there is no end. */
+static int for_some_seconds(void *user, const sse_request *request)
+{
+    (void)user;
+    const char *seconds = sse_request_query(request, "good-for");
+    if (seconds)
+        sse_request_set_expiry(request, (int64_t)time(NULL) + atoi(seconds));
+    return 0;
+}
+
+static void expect_farewell(http_conn *c)
+{
+    http_block block;
+    cr_assert_eq(http_next_block(c, &block, LONG), HTTP_OK);
+    cr_assert_str_eq(block.comment, "the permission has expired");
+    http_block_fini(&block);
+    expect_end(c);
+    http_close(c);
+}
+
+/* A permission ends although nothing else happens on the connection, and nobody of the user's looks at the time. */
+MOUNT_TEST(ends_permissions)
+{
+    sse_server_options options = fixture_options();
+    options.callbacks.authorize = for_some_seconds;
+    start_with(m, &options);
+    create(server, "t");
+    http_conn *stays = subscribe("", NULL), *idle = subscribe("&good-for=2", NULL);
+    http_conn *two = subscribe("&stream=t&good-for=2", NULL);
+    expect_farewell(subscribe("&good-for=-1", NULL));
+    expect_farewell(idle);
+    expect_farewell(two);
+    wait_subscribers(server, "s", 1);
+    say_numbers(server, "s", 0, 10);
+    expect_numbers(stays, 0, 10);
+    http_close(stays);
+    wait_left(server, SSE_LEFT_EXPIRED, 4);
     stop();
 }
 
