@@ -38,6 +38,8 @@ static enum tool_exit load_tokens(const config *c, tokens *list, const char *opt
 static enum tool_exit load_keys(const config *c, access_rules *rules)
 {
     char why[256];
+    if (c->jwt_algorithm && c->jwt_keys.n == 0)
+        return config_refuse(c, "jwt-alg", "it says nothing without '--jwt-key'");
     rules->keys = tool_must(calloc(c->jwt_keys.n + 1, sizeof(jwt_key *)));
     for (size_t i = 0; i < c->jwt_keys.n; i++) {
         const char *path = c->jwt_keys.items[i];
@@ -61,9 +63,10 @@ static void free_keys(access_rules *rules)
 static enum tool_exit load_keys(const config *c, access_rules *rules)
 {
     (void)rules;
-    if (c->jwt_keys.n == 0)
+    if (c->jwt_keys.n == 0 && !c->jwt_algorithm)
         return TOOL_GO_ON;
-    return config_refuse(c, "jwt-key", "this program was built without libjwt");
+    return config_refuse(c, c->jwt_keys.n > 0 ? "jwt-key" : "jwt-alg",
+                         "this sse-server was built without JSON Web Tokens, which need libjwt");
 }
 
 static void free_keys(access_rules *rules) { (void)rules; }

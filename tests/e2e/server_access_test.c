@@ -2,6 +2,7 @@
 #include "e2e.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char publisher[] = "Authorization: Bearer publisher\r\n";
@@ -203,6 +204,33 @@ Test(server_access, another_origin_cannot_publish_or_remove)
         expect_error(&h, "DELETE", "/events?stream=s", origin, NULL, 403, "origin");
     }
     hub_end(&h);
+}
+
+/* ---- without libjwt ---- */
+
+/* Whoever wants tokens to be checked must not get a hub that checks none. */
+static void refused_without_jwt(const char *arg, const char *where)
+{
+    const char *argv[] = {getenv("SSE_SERVER_WITHOUT_JWT"), "--listen=127.0.0.1:0", arg, NULL};
+    int code;
+    cr_assert_not_null(argv[0]);
+    proc *p = proc_run(argv, NULL, LONG, &code);
+    cr_assert_not_null(p);
+    cr_assert_eq(code, 64, "%d: %s", code, err_of(p));
+    cr_assert(one_line(err_of(p)) && strstr(err_of(p), where) &&
+                  strstr(err_of(p), "built without JSON Web Tokens"),
+              "%s", err_of(p));
+    cr_assert_str_eq(out_of(p), "");
+    proc_free(p);
+}
+
+Test(server_access, a_build_without_libjwt_says_so)
+{
+    const char *key = temp_file("a secret that is long enough to be one\n");
+    const char *file = temp_file(text("stream = s\njwt-key = %s\n", key));
+    refused_without_jwt(text("--jwt-key=%s", key), "'--jwt-key'");
+    refused_without_jwt("--jwt-alg=HS256", "'--jwt-alg'");
+    refused_without_jwt(text("--config=%s", file), text("%s:2: 'jwt-key'", file));
 }
 
 /* ---- --log-level ---- */

@@ -299,6 +299,7 @@ Test(server_jwt, keys_that_are_refused)
     tool_fails("sse-server", ARGS("--jwt-key", rsa, "--jwt-alg=HS256"), NULL, 64,
                "a key for RS256");
     tool_fails("sse-server", ARGS("--jwt-key", rsa, "--jwt-alg=none"), NULL, 64, "--jwt-alg");
+    tool_fails("sse-server", ARGS("--jwt-alg=HS256"), NULL, 64, "'--jwt-key'");
     (void)cert_default();
     tool_fails("sse-server", ARGS("--jwt-key", cert_path("server", "crt")), NULL, 64, "public key");
 }
