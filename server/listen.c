@@ -203,7 +203,7 @@ static sse_err enter_locked(sse_server *hub, sse__listener *listener)
     return err;
 }
 
-static sse_err add_listener(sse_server *hub, int fd, const char *path, bool tls)
+static sse_err add_listener(sse_server *hub, int fd, const char *path, bool tls, bool passed_on)
 {
     sse__listener *listener = calloc(1, sizeof *listener);
     if (!listener || (path && !(listener->path = strdup(path)))) {
@@ -213,6 +213,7 @@ static sse_err add_listener(sse_server *hub, int fd, const char *path, bool tls)
     listener->source.kind = SSE__SOURCE_LISTENER;
     listener->fd = fd;
     listener->tls = tls;
+    listener->passed_on = passed_on;
     sse__mutex_lock(&hub->mu);
     sse_err err = enter_locked(hub, listener);
     bool entered = hub->listeners == listener;
@@ -251,7 +252,7 @@ sse_err sse_server_listen(sse_server *server, const char *address, char *bound, 
     if (err != SSE_OK)
         return err;
     sse__socket_address(fd, bound, bound_size);
-    err = add_listener(server, fd, path, tls);
+    err = add_listener(server, fd, path, tls, false);
     if (err != SSE_OK) {
         close_quietly(fd);
         if (path)
@@ -272,7 +273,6 @@ sse_err sse_server_listen_socket(sse_server *server, int fd, char *bound, size_t
     if (!is_unix)
         sse__peer_keepalive(fd);
     sse__socket_address(fd, bound, bound_size);
-    return add_listener(
-        server, fd, NULL,
-        !is_unix && server->options.tls_cert_file); /* its file, if any, is not ours to remove */
+    bool tls = !is_unix && server->options.tls_cert_file;
+    return add_listener(server, fd, NULL, tls, true); /* its file, if any, is not ours to remove */
 }

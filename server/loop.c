@@ -349,8 +349,9 @@ static void resume_accept(sse__loop *loop)
         return;
     loop->accept_paused = false;
     sse__mutex_lock(&loop->hub->mu);
+    bool closing = atomic_load(&loop->hub->closing);
     for (sse__listener *at = loop->hub->listeners; at; at = at->next)
-        if (sse__loop_listen(loop, at) != SSE_OK && errno != EEXIST)
+        if (!(closing && at->passed_on) && sse__loop_listen(loop, at) != SSE_OK && errno != EEXIST)
             loop->accept_paused = true;
     sse__mutex_unlock(&loop->hub->mu);
 }

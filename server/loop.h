@@ -43,6 +43,8 @@ typedef struct sse__listener {
     struct sse__listener *next; /* hub.mu */
     char *path;                 /* of a unix socket, to be removed; or NULL */
     bool tls;
+    bool
+        passed_on; /* somebody else's, who may have a successor listen: left alone from the hub's close on */
 } sse__listener;
 
 /* An accepted socket on its way to a shard. Owned by one loop at a time. */

@@ -24,10 +24,21 @@ static void close_streams_locked(sse_server *hub)
         sse__stream_close(sse__stream_of(node), SSE_LEFT_DRAINED);
 }
 
+/* Who comes from now on to a socket that was passed on waits there for our successor. */
+static void leave_passed_sockets_locked(sse_server *hub)
+{
+    sse__mutex_assert_held(&hub->mu);
+    for (const sse__listener *at = hub->listeners; at; at = at->next)
+        for (size_t i = 0; i < hub->nloops && at->passed_on; i++)
+            sse__loop_unlisten(hub->loops[i], at);
+}
+
 void sse_server_close(sse_server *server)
 {
     sse__mutex_lock(&server->mu);
-    if (!atomic_exchange(&server->closing, true)) {
+    if (!atomic_load(&server->closing)) {
+        leave_passed_sockets_locked(server);
+        atomic_store(&server->closing, true);
         atomic_store(&server->nsubs_at_close, server->nsubs);
         close_streams_locked(server);
     }

@@ -122,6 +122,47 @@ Test(server_service, a_restart_refuses_nobody)
     close(fd);
 }
 
+static bool drains(void *arg)
+{
+    http_response r;
+    cr_assert(http_request(arg, "GET", "/healthz", NULL, NULL, 0, &r, LONG));
+    int status = r.status;
+    http_response_fini(&r);
+    return status == 503;
+}
+
+/* Nor is anybody refused while one still drains: who connects then is its successor's. */
+Test(server_service, who_comes_during_a_drain_is_the_successors)
+{
+    static char bulk[500001];
+    memset(bulk, 'x', sizeof bulk - 1);
+    uint16_t port;
+    const int fd = listening_socket(INADDR_LOOPBACK, &port);
+    proc *p = activate(&fd, 1, ARGS("--stream=s", "--drain=60"));
+    cr_assert_not_null(proc_read_line(p, LONG));
+    hub h = {p, port, ""};
+    http_conn *slow = http_connect_rcvbuf(port, 4096), *open = http_connect(port);
+    cr_assert(http_send_request(slow, "GET", "/events?stream=s", NULL, NULL, 0, LONG));
+    wait_number(&h, "s", "subscribers", 1);
+    for (int i = 0; i < 20; i++)
+        publish(&h, "s", NULL, bulk);
+    proc_signal(p, SIGTERM);
+    cr_assert(wait_until(drains, open, LONG));
+    http_conn *c = http_connect(port);
+    cr_assert(http_send_request(c, "GET", "/healthz", NULL, NULL, 0, LONG));
+    h.process = activate(&fd, 1, ARGS("--stream=s"));
+    http_response r;
+    cr_assert(http_read_head(c, &r, LONG));
+    cr_assert_eq(r.status, 200, "%d", r.status);
+    http_response_fini(&r);
+    http_close(c);
+    http_close(open);
+    http_close(slow);
+    tool_end(p, 0);
+    hub_end(&h);
+    close(fd);
+}
+
 static void activation_fails(const int fds[], int n, const char *const args[], int code,
                              const char *part)
 {

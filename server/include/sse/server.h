@@ -233,8 +233,9 @@ SSE_API SSE_NODISCARD sse_err sse_server_listen(sse_server *server, const char *
                                                 char *bound, size_t bound_size);
 
 /* The same with a stream socket that listens already, such as one from a service manager. A unix
- * socket's file is left alone when the server ends. With a certificate a TCP socket is served over
- * TLS.
+ * socket's file is left alone when the server ends. From sse_server_close() on nothing is accepted
+ * from it: who connects meanwhile waits for the next who takes the socket. With a certificate a TCP
+ * socket is served over TLS.
  * Thread:  any.
  * Owns:    takes fd over when it returns SSE_OK; otherwise it stays the caller's.
  * Returns: SSE_OK, SSE_EINVAL (not a listening stream socket), SSE_ESYS, SSE_ENOMEM, SSE_ECLOSED. */
@@ -256,7 +257,9 @@ SSE_API SSE_NODISCARD sse_err sse_server_tls_reload(sse_server *server);
  * sse_server_completed() as (or called from) its MHD_OPTION_NOTIFY_COMPLETED with the server as
  * closure, for the requests that this function has served. Any threading mode of the daemon but
  * MHD_USE_THREAD_PER_CONNECTION. A daemon without a thread of its own (MHD_run() in your loop) is
- * not woken by an event: it leaves at the loop's next turn, so turn it often.
+ * not woken by an event: it leaves at the loop's next turn, so turn it often. Heartbeats, clients
+ * that have gone, and permissions that end (sse_request_set_expiry()) are seen to as they are with
+ * sse_server_listen().
  * Thread:  the daemon's. */
 SSE_API int sse_server_handle(sse_server *server, struct MHD_Connection *connection,
                               const char *url, const char *method, const char *version,
