@@ -3,7 +3,13 @@
 # installed into a root of their own, whose dpkg knows the packages of this system, so that dependencies are judged for real.
 . "${0%/*}/common.sh"
 
-cmake --preset deb -S "$source" -B "$dir/build" -DCMAKE_C_COMPILER="$cc" >"$dir/log" 2>&1 || fail "$(cat "$dir/log")"
+if cmake --preset deb -S "$source" -B "$dir/refused" -DSSE_PACKAGE_MAINTAINER=nobody >"$dir/log" 2>&1; then
+    fail "a maintainer without an address was accepted"
+fi
+grep -q "SSE_PACKAGE_MAINTAINER is 'nobody'" "$dir/log" || fail "$(cat "$dir/log")"
+maintainer='Jane Doe <jane@example.org>'
+cmake --preset deb -S "$source" -B "$dir/build" -DCMAKE_C_COMPILER="$cc" -DSSE_PACKAGE_MAINTAINER="$maintainer" >"$dir/log" 2>&1 ||
+    fail "$(cat "$dir/log")"
 cmake --build "$dir/build" >"$dir/log" 2>&1 || fail "$(cat "$dir/log")"
 (cd "$dir/build" && cpack -G DEB) >"$dir/log" 2>&1 || fail "$(cat "$dir/log")"
 arch=$(dpkg --print-architecture)
@@ -21,6 +27,11 @@ depends() { # depends PACKAGE WORDS: the package depends on each
         field "$1" Depends | tr ',' '\n' | grep -qE "^ *$word( |$)" || fail "$1 does not depend on $word, but on: $(field "$1" Depends)"
     done
 }
+for name in $names; do
+    expect "maintainer of $name" "$maintainer" "$(field "$name" Maintainer)"
+done
+dpkg-deb --fsys-tarfile "$dir/build/libsse0_${version}_$arch.deb" | tar -xO ./usr/share/doc/libsse0/changelog.Debian.gz | gzip -d >"$dir/changelog"
+grep -q "^ -- $maintainer  " "$dir/changelog" || fail "changelog: $(cat "$dir/changelog")"
 depends libsse0 libc6
 depends libsse-server0 'libsse0 libmicrohttpd12 libgnutls30'
 depends libsse-client0 'libsse0 libcurl4'
