@@ -135,7 +135,7 @@ typedef struct sse_stream_options {
 
 /* Options of a hub. */
 typedef struct sse_server_options {
-    size_t size;               /* set by SSE_SERVER_OPTIONS_INIT */
+    size_t size;               /* set by sse_server_options_init() */
     sse_stream_options stream; /* for streams that are made without options of their own */
     uint64_t max_event_bytes;  /* id, type, data and comment of one event; 0 = 1 MiB */
     /* Comment on a connection that was idle so long; 0 = 15000; SSE_OFF = none. By these also a client whose network has gone, so
