@@ -61,8 +61,9 @@ typedef struct sse_client_callbacks {
     size_t size; /* set by SSE_CLIENT_CALLBACKS_INIT */
     /* The server answered with an event stream. Before any event of this connection. */
     void (*on_open)(void *user, sse_subscription *sub, const sse_response *response);
-    /* An event: id and data are always present, its type unless it is "message". Not called when
-     * the subscription has a channel. */
+    /* An event: id and data are always present, its type unless it is "message". Valid during the
+     * call; its strings have a length and no NUL behind them. sse_msg_new() makes a copy that stays
+     * and has. Not called when the subscription has a channel. */
     void (*on_event)(void *user, sse_subscription *sub, const sse_event *event);
     /* A comment line, in order with the events. */
     void (*on_comment)(void *user, sse_subscription *sub, sse_str comment);

@@ -14,7 +14,9 @@
 extern "C" {
 #endif
 
-/* Bytes with a length. ptr == NULL: absent. ptr != NULL and len == 0: present and empty. */
+/* Bytes with a length. ptr == NULL: absent. ptr != NULL and len == 0: present and empty. Only the
+ * parts of a message (sse_msg_event()) are followed by a NUL; elsewhere go by len: printf("%.*s",
+ * (int)s.len, s.ptr). */
 typedef struct sse_str {
     const char *ptr; /* the bytes */
     size_t len;      /* how many */
