@@ -94,11 +94,12 @@ void sse__loop_wake_group(sse__group *group)
 }
 
 /* Subscribers of user daemons are added and taken off by the loop's thread, because the wheel is
- * its own. */
+ * its own. Returns false when the loop has stopped and does not know the subscriber: one that is posted already it takes all the
+ * same. */
 static bool post_sub(sse__loop *loop, sse__sub *sub, bool add)
 {
     sse__mutex_lock(&loop->mu);
-    bool running = !loop->stopped;
+    bool running = !loop->stopped || sub->posted;
     if (running) {
         if (!sub->posted) {
             sub->next_posted = loop->posted;
@@ -304,10 +305,11 @@ static void take_posted(sse__loop *loop, sse__sub *sub)
     for (sse__sub *next; sub; sub = next) {
         sse__mutex_lock(&loop->mu);
         next = sub->next_posted;
-        bool add = sub->post_add, gone = sub->post_remove;
+        bool gone = sub->post_remove;
+        bool add = sub->post_add && !gone && !loop->stopped; /* else it may end and be freed now */
         sub->posted = sub->post_add = false;
         sse__mutex_unlock(&loop->mu);
-        if (add && !gone) {
+        if (add) {
             sse__wheel_add(&loop->wheel, sub, sse__now_ms());
             if (sub->expires_ms != 0 && !sse__expiry_add(&loop->expiry, sub))
                 expire(sub); /* without memory nobody would think of it in time */

@@ -190,6 +190,19 @@ Test(conformance_19, retry_after_in_seconds_and_as_a_date)
           3600000, 3600000);
 }
 
+/* It speaks of a refusal, not of the end of a stream that was open. */
+Test(conformance_19, retry_after_with_a_stream_is_not_the_delay)
+{
+    struct fixture f = start(scripted_play,
+                             REPLIES({"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                      "Retry-After: 120\r\n\r\nretry: 7\n\n",
+                                      END_FIN, 0}),
+                             NULL);
+    cr_assert(recorder_wait(f.rec, "retry"));
+    cr_assert_eq(recorder_delay(f.rec, 0), 7);
+    finish(&f);
+}
+
 /* An error whose body never comes is judged by its headers. */
 Test(conformance_19, an_error_without_the_body_that_it_promised)
 {

@@ -2,6 +2,7 @@
  * stop; threads and descriptors go back. */
 #include "recorder.h"
 #include "scripted_server.h"
+#include "subscription.h"
 #include "wait.h"
 
 #include <arpa/inet.h>
@@ -656,4 +657,27 @@ Test(lifecycle, ended_by_many_threads_at_once)
         recorder_free(r);
     }
     scripted_stop(server);
+}
+
+static size_t finished(sse_client *client)
+{
+    sse__mutex_lock(&client->mu);
+    size_t n = client->nfinished;
+    sse__mutex_unlock(&client->mu);
+    return n;
+}
+
+static bool one_has_finished(void *client) { return finished(client) == 1; }
+
+/* Nobody waits for them, but each start joins the threads that have ended by themselves. */
+Test(lifecycle, threads_that_ended_do_not_pile_up)
+{
+    scripted *s = scripted_start(scripted_play, REPLIES({"HTTP/1.1 204 Stop\r\n\r\n", END_FIN, 0}));
+    sse_client *client = client_for(scripted_url(s, "/"), NULL);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(sse_client_subscribe_start(client, NULL, NULL, NULL, NULL), SSE_OK);
+        cr_assert(wait_until(one_has_finished, client, GENEROUS_MS), "%zu", finished(client));
+    }
+    sse_client_free(client);
+    scripted_stop(s);
 }

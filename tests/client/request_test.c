@@ -1,6 +1,7 @@
 /* What the client sends: conformance 17, 20, 25 and 26, and the options about the request. */
 #include "recorder.h"
 #include "scripted_server.h"
+#include "subscription.h"
 
 #include <criterion/criterion.h>
 #include <stddef.h>
@@ -135,6 +136,19 @@ Test(request, headers_of_the_user_replace_those_of_the_library)
     header_is(s, 0, "User-Agent", "me");
     header_is(s, 0, "Last-Event-ID", "41");
     scripted_stop(s);
+}
+
+/* As sse/client.h says. */
+Test(request, defaults)
+{
+    sse_client *client = client_for("http://127.0.0.1:1/", NULL);
+    const sse__reconnect_config *r = &client->reconnect;
+    const sse__transport_config *t = &client->transport;
+    cr_assert(r->base_ms == 1000 && r->max_ms == 30000 && r->server_max_ms == 3600000);
+    cr_assert(r->max_attempts == 0 && !r->no_reconnect);
+    cr_assert(t->connect_timeout_ms == 30000 && t->response_timeout_ms == 60000);
+    cr_assert(t->idle_timeout_ms == SSE_OFF && t->max_redirects == 10 && !t->insecure);
+    sse_client_free(client);
 }
 
 Test(request, stream_name_becomes_a_parameter)
@@ -454,6 +468,31 @@ Test(conformance_26, an_id_in_a_header_is_known_before_the_start_and_gives_way_t
         sse_subscription_free(sub);
         sse_client_free(client);
     }
+}
+
+static void set_an_older_id(void *user, sse_subscription *sub, const char *line)
+{
+    (void)user;
+    if (strcmp(line, "event 1|message|a") == 0)
+        cr_assert_eq(sse_subscription_set_last_event_id(sub, sse_cstr("99")), SSE_OK);
+}
+
+/* What the stream says after it counts, also when it has come in the same piece. */
+Test(conformance_26, an_id_that_comes_after_the_one_that_was_set_is_newer)
+{
+    scripted *s = scripted_start(
+        scripted_play, REPLIES({STREAM_HEAD "id: 1\ndata: a\n\nid: 2\ndata: b\n\n", END_FIN, 0}));
+    sse_client_options o = quick();
+    recorder *r = recorder_new();
+    recorder_on_line(r, set_an_older_id, NULL);
+    sse_client *client = client_for(scripted_url(s, "/"), &o);
+    sse_subscription *sub = recorder_subscribe(r, client, NULL);
+    cr_assert(scripted_wait_requests(s, 2));
+    header_is(s, 1, "Last-Event-ID", "2");
+    sse_subscription_free(sub);
+    sse_client_free(client);
+    recorder_free(r);
+    scripted_stop(s);
 }
 
 Test(conformance_26, an_id_set_while_open_goes_into_the_next_request)

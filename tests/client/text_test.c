@@ -86,6 +86,17 @@ Test(blocks, end_at_an_empty_line)
     cr_assert_eq(b.complete_lines, 4);
 }
 
+/* The second half of a line end ends a block only where the first one did. */
+Test(blocks, crlf_cut_in_two)
+{
+    blocks b = {0};
+    cr_assert_eq(blocks_feed(&b, "data: a\r", 8), 0);
+    cr_assert_eq(blocks_feed(&b, "\ndata: b\r", 9), 0);
+    cr_assert_eq(blocks_feed(&b, "\n\r", 2), 2);
+    cr_assert_eq(blocks_feed(&b, "\n", 1), 1);
+    cr_assert_eq(blocks_feed(&b, "id: 1\r\n", 7), 0);
+}
+
 Test(blocks, every_line_end_in_every_split)
 {
     /* What comes before `!` are whole blocks. */

@@ -2,6 +2,7 @@
  * (SSE_SLOW_BLOCK): what wakes them, and what ends it. */
 #include "fixture.h"
 
+#include "clock.h"
 #include "hub.h"
 #include "subscriber.h"
 
@@ -9,8 +10,9 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { BYTES = 64 << 10, RING = 16, WAITING = 4 };
+enum { BYTES = 64 << 10, RING = 16, WAITING = 4, GRACE_MS = 100 };
 
 static sse_server *server;
 static uint16_t port;
@@ -54,10 +56,11 @@ static bool all_stuck(void *arg)
     return is_stuck;
 }
 
-static void get_stuck(uint32_t drain_ms)
+static void get_stuck_under(sse_slow_policy policy, uint32_t drain_ms)
 {
     sse_server_options options = fixture_options();
-    options.stream.slow = SSE_SLOW_BLOCK;
+    options.stream.slow = policy;
+    options.stream.slow_grace_ms = GRACE_MS;
     options.stream.ring_events = RING;
     options.stream.history_events = SSE_OFF;
     options.drain_ms = drain_ms;
@@ -74,6 +77,8 @@ static void get_stuck(uint32_t drain_ms)
     cr_assert(wait_until(all_stuck, NULL, LONG));
     sse__stream_unref(stream);
 }
+
+static void get_stuck(uint32_t drain_ms) { get_stuck_under(SSE_SLOW_BLOCK, drain_ms); }
 
 static void expect_woken(sse_err expected)
 {
@@ -188,5 +193,60 @@ Test(blocked, a_ring_of_one_serves_all)
         cr_assert_not(failed[i]);
     }
     http_close(c);
+    sse_server_free(server);
+}
+
+static _Atomic uint64_t stopped_clock_ns;
+
+static uint64_t stopped_clock(void) { return atomic_load(&stopped_clock_ns); }
+
+/* It takes a little now and then: that must not give it all the time in the world. */
+Test(blocked, who_never_catches_up_is_slow_however_lately_it_was_served)
+{
+    atomic_store(&stopped_clock_ns, sse__now_ns());
+    sse__clock_set_source(stopped_clock);
+    get_stuck_under(SSE_SLOW_CLOSE, 100);
+    cr_assert_eq(totals(server).left[SSE_LEFT_SLOW], 0, "it has its grace yet");
+    uint64_t later_ns = stopped_clock() + (GRACE_MS + 1) * UINT64_C(1000000);
+    cr_assert_eq(sse__hub_stream(server, "s", false, &stream), SSE_OK);
+    sse__mutex_lock(&stream->mu);
+    atomic_store(&stream->groups->subs->sent_ms, later_ns / 1000000); /* just now, that is */
+    sse__mutex_unlock(&stream->mu);
+    atomic_store(&stopped_clock_ns, later_ns);
+    wait_left(server, SSE_LEFT_SLOW, 1);
+    sse__stream_unref(stream);
+    expect_woken(SSE_OK);
+    stop();
+    sse__clock_set_source(NULL);
+}
+
+/* What is taken from the inbox at once may be more than the log holds: into an empty one any number of bytes goes. The worker then waits
+ * for subscribers that nobody has told of anything yet. */
+Test(blocked, a_batch_may_be_larger_than_the_log)
+{
+    enum { LARGE = 1000000, EACH = 20 };
+    sse_server_options options = fixture_options();
+    options.stream.slow = SSE_SLOW_BLOCK;
+    options.stream.history_events = SSE_OFF;
+    options.stream.history_bytes = 1;
+    server = serve(&options, &port);
+    create(server, "s");
+    http_conn *c = join(port, "s");
+    expect_nothing_but(server, c, "s", "x"); /* it sleeps now, or is about to */
+    sse_event event = {.data = {bulk(LARGE), LARGE}};
+    sse_msg *msgs[EACH];
+    for (int i = 0; i < EACH; i++)
+        cr_assert_eq(sse_msg_new(&event, NULL, &msgs[i]), SSE_OK);
+    uint64_t seq;
+    cr_assert_eq(sse__hub_stream(server, "s", false, &stream), SSE_OK);
+    cr_assert_eq(sse__stream_publish(stream, msgs, EACH, false, &seq), SSE_OK);
+    for (int i = 0; i < EACH; i++) {
+        http_block block = next(c);
+        cr_assert_eq(block.data_len, LARGE);
+        http_block_fini(&block);
+        sse_msg_unref(msgs[i]);
+    }
+    http_close(c);
+    sse__stream_unref(stream);
     sse_server_free(server);
 }

@@ -1,6 +1,8 @@
 /* The end: close, stop and free, twice, from anywhere, under load; draining; what is given back. */
 #include "fixture.h"
 
+#include "hub.h"
+
 #include "sync.h"
 
 #include <criterion/criterion.h>
@@ -20,6 +22,20 @@ static void start(uint32_t drain_ms)
     options.http_publish = true;
     server = serve(&options, &port);
     create(server, "s");
+}
+
+/* Those that are told to come back are told moments as far apart as they are many (the farewell in reader.c). */
+Test(lifecycle, close_counts_those_who_will_come_back)
+{
+    start(0);
+    http_conn *c[3];
+    for (int i = 0; i < 3; i++)
+        c[i] = join(port, "s");
+    sse_server_close(server);
+    cr_assert_eq(atomic_load(&server->nsubs_at_close), 3);
+    for (int i = 0; i < 3; i++)
+        http_close(c[i]);
+    sse_server_free(server);
 }
 
 /* features: Close */
