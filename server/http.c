@@ -44,6 +44,7 @@ typedef struct sse__exchange {
     route route;
     verb verb;
     sse__answer answer; /* decided when its status is set */
+    sse__fields fields; /* of the request's headers */
     sse__text body;
     uint64_t received;
     uint64_t rewarded; /* of it, what has bought more time */
@@ -55,13 +56,13 @@ typedef struct verdict {
     int64_t expiry_unix_s;
     bool expires;
     char reason[121];
+    char address[SSE__ADDRESS_MAX]; /* the client's, once somebody has asked for it */
 } verdict;
 
 struct sse_request {
     const sse__http_call *call;
     verdict *verdict;
     const char *stream;
-    char address[SSE__ADDRESS_MAX];
     sse_action action;
 };
 
@@ -75,7 +76,13 @@ const char *sse_request_path(const sse_request *request) { return request->call-
 
 const char *sse_request_stream(const sse_request *request) { return request->stream; }
 
-const char *sse_request_address(const sse_request *request) { return request->address; }
+const char *sse_request_address(const sse_request *request)
+{
+    char *address = request->verdict->address;
+    if (!*address)
+        sse__mhd_address(request->call->connection, address);
+    return address;
+}
 
 const char *sse_request_header(const sse_request *request, const char *name)
 {
@@ -107,8 +114,8 @@ void sse_request_set_reason(const sse_request *request, const char *reason)
 /* A browser says where a page comes from. One from elsewhere may publish only when CORS lets it. */
 static bool from_elsewhere(const sse__http_call *call)
 {
-    const char *origin = sse__mhd_header(call->connection, "Origin");
-    const char *host = sse__mhd_header(call->connection, "Host");
+    const char *origin = (*call->exchange)->fields.origin;
+    const char *host = (*call->exchange)->fields.host;
     if (!origin || sse__http_allowed_origin(call->hub, origin))
         return false;
     const char *authority = strstr(origin, "://");
@@ -118,7 +125,7 @@ static bool from_elsewhere(const sse__http_call *call)
 /* No browser leaves Host out. */
 static bool for_somebody_else(const sse__http_call *call)
 {
-    const char *host = sse__mhd_header(call->connection, "Host");
+    const char *host = (*call->exchange)->fields.host;
     bool ask = call->hub->options.host_name_count > 0 || sse__mhd_is_loopback(call->connection);
     return ask && host && !sse__http_known_host(call->hub, host);
 }
@@ -160,9 +167,10 @@ static bool allowed(const sse__http_call *call, sse_action action, const char *s
     }
     if (!options->callbacks.authorize)
         return true;
-    verdict v = {0};
+    verdict v;
+    v.expires = false;
+    v.reason[0] = v.address[0] = '\0';
     sse_request request = {.call = call, .verdict = &v, .stream = stream, .action = action};
-    sse__mhd_address(call->connection, request.address);
     sse__hub_callback_begin();
     int status = options->callbacks.authorize(options->user, &request);
     sse__hub_callback_end();
@@ -276,7 +284,7 @@ static verb find_verb(const sse__http_call *call, route to)
 /* A body is one event, or many in wire format. */
 static uint64_t max_body(const sse__http_call *call)
 {
-    const char *type = sse__mhd_header(call->connection, "Content-Type");
+    const char *type = (*call->exchange)->fields.content_type;
     uint64_t one = call->hub->options.max_event_bytes;
     return sse__is_event_stream(type) ? one * BATCH_FACTOR : one;
 }
@@ -291,7 +299,7 @@ static void refuse_body(const sse__http_call *call, exchange *ex)
 /* With only the headers known: is there a reason not to read the body? */
 static void look_ahead(const sse__http_call *call, exchange *ex)
 {
-    if (sse__mhd_header_count(call->connection, "Content-Length") > 1) {
+    if (ex->fields.content_lengths > 1) {
         /* Who is right about where the next request begins (RFC 9112, 6.3)? Nobody finds out. */
         ex->at_once = true;
         sse__answer_error(&ex->answer, 400, "Content-Length is there twice.");
@@ -303,7 +311,7 @@ static void look_ahead(const sse__http_call *call, exchange *ex)
         ex->answer.allow = allow_of(call->hub, ex->route);
         sse__answer_error(&ex->answer, 405, "%.40s is not possible here.", call->method);
     } else if (ex->verb == VERB_POST) {
-        const char *length = sse__mhd_header(call->connection, "Content-Length");
+        const char *length = ex->fields.content_length;
         const char *name = stream_name(call, &ex->answer);
         if (name && allowed(call, SSE_ACTION_PUBLISH, name, &ex->answer, NULL) && length &&
             strtoull(length, NULL, 10) > max_body(call))
@@ -317,6 +325,8 @@ static exchange *begin(const sse__http_call *call)
     if (!ex)
         return NULL;
     *call->exchange = ex;
+    sse__mhd_fields(call->connection, &ex->fields);
+    ex->answer.origin = ex->fields.origin;
     ex->route = find_route(call);
     ex->verb = find_verb(call, ex->route);
     look_ahead(call, ex);
@@ -435,15 +445,16 @@ static bool serve_head(const sse__http_call *call, exchange *ex)
 
 static bool serve_publish(const sse__http_call *call, exchange *ex)
 {
-    struct MHD_Connection *connection = call->connection;
-    sse__publication publication = {
-        .hub = call->hub,
-        .stream = sse__mhd_query(connection, "stream").ptr, /* checked by look_ahead() */
-        .content_type = sse__mhd_header(connection, "Content-Type"),
-        .event = sse__mhd_query(connection, "event"),
-        .id = sse__mhd_query(connection, "id"),
-        .retry = sse__mhd_query(connection, "retry"),
-        .body = {ex->body.ptr ? ex->body.ptr : "", ex->body.len}};
+    sse__argument args[] = {
+        {.name = "stream"}, {.name = "event"}, {.name = "id"}, {.name = "retry"}};
+    sse__mhd_arguments(call->connection, args, sizeof args / sizeof args[0]);
+    sse__publication publication = {.hub = call->hub,
+                                    .stream = args[0].value.ptr, /* checked by look_ahead() */
+                                    .content_type = ex->fields.content_type,
+                                    .event = args[1].value,
+                                    .id = args[2].value,
+                                    .retry = args[3].value,
+                                    .body = {ex->body.ptr ? ex->body.ptr : "", ex->body.len}};
     sse__http_publish(&publication, &ex->answer);
     return sse__http_reply(call, &ex->answer);
 }
@@ -506,8 +517,7 @@ bool sse__http_handle(const sse__http_call *call)
     exchange *ex = *call->exchange;
     if (!ex) {
         ex = begin(call);
-        bool asked = sse__mhd_header(call->connection, "Expect") != NULL;
-        if (ex && ex->answer.status != 0 && (asked || ex->at_once))
+        if (ex && ex->answer.status != 0 && (ex->fields.expect || ex->at_once))
             return sse__http_reply(call, &ex->answer);
         return ex != NULL;
     }

@@ -35,6 +35,7 @@ typedef struct sse__answer {
     unsigned status;
     const char *type;        /* Content-Type; NULL: text/plain */
     const char *allow;       /* of a 405 */
+    const char *origin;      /* that the request named, or NULL */
     const char *retry_after; /* of a 429 or 503 */
     char reason[128];        /* of a 401: why the token is no good; "" when there was none */
     const struct sse__header *headers; /* more of them; static */

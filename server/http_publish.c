@@ -161,48 +161,43 @@ static void answer_ids(batch *b, const sse__stream *st, uint64_t first_seq)
     b->answer->status = 200;
 }
 
-static void publish(batch *b, const char *name)
+/* st: the stream if there was one when the request came, or NULL. Its reference is taken. */
+static void publish(batch *b, sse__stream *st, const char *name)
 {
-    sse__stream *st;
     uint64_t first_seq;
-    sse_err err =
-        atomic_load(&b->hub->closing) ? SSE_ECLOSED : sse__hub_stream(b->hub, name, true, &st);
-    if (err != SSE_OK) {
-        sse__answer_err(b->answer, err, name);
-        return;
+    sse_err err = atomic_load(&b->hub->closing) ? SSE_ECLOSED : SSE_OK;
+    if (err == SSE_OK && !st)
+        err = sse__hub_stream(b->hub, name, true, &st);
+    if (err == SSE_OK) {
+        err = sse__stream_publish(st, b->msgs, b->n, false, &first_seq);
+        if (err == SSE_ECLOSED && !atomic_load(&b->hub->closing))
+            err = SSE_ENOSTREAM;
     }
-    err = sse__stream_publish(st, b->msgs, b->n, false, &first_seq);
     if (err == SSE_OK)
         answer_ids(b, st, first_seq);
     else if (err == SSE_ETOOBIG)
         answer_too_many(b, st->config.inbox_events);
-    else if (err == SSE_ECLOSED && !atomic_load(&b->hub->closing))
-        sse__answer_err(b->answer, SSE_ENOSTREAM, name);
     else
         sse__answer_err(b->answer, err, name);
     sse__stream_unref(st);
 }
 
-/* How many events the stream takes at once; one that does not exist yet will be like the others. */
-static uint32_t room_of(const sse__publication *p)
-{
-    sse__stream *st;
-    uint32_t room = p->hub->stream_config.inbox_events;
-    if (sse__hub_stream(p->hub, p->stream, false, &st) == SSE_OK) {
-        room = st->config.inbox_events;
-        sse__stream_unref(st);
-    }
-    return room;
-}
-
 void sse__http_publish(const sse__publication *publication, sse__answer *answer)
 {
-    batch b = {.hub = publication->hub, .room = room_of(publication), .answer = answer};
+    sse_server *hub = publication->hub;
+    sse__stream *st;
+    if (sse__hub_stream(hub, publication->stream, false, &st) != SSE_OK)
+        st = NULL; /* one that does not exist yet will be like the others */
+    batch b = {.hub = hub,
+               .room = st ? st->config.inbox_events : hub->stream_config.inbox_events,
+               .answer = answer};
     if (sse__is_event_stream(publication->content_type))
         collect_many(&b, publication);
     else
         collect_one(&b, publication);
     if (answer->status == 0)
-        publish(&b, publication->stream);
+        publish(&b, st, publication->stream);
+    else
+        sse__stream_unref(st);
     batch_fini(&b);
 }

@@ -93,6 +93,8 @@ typedef struct headers {
     size_t ncopies;
 } headers;
 
+static void headers_init(headers *h) { h->n = h->ncopies = 0; }
+
 static void add(headers *h, const char *name, const char *value)
 {
     if (value && h->n < sizeof h->list / sizeof h->list[0])
@@ -100,7 +102,7 @@ static void add(headers *h, const char *name, const char *value)
 }
 
 /* The user's headers, and what CORS wants (Fetch standard). */
-static void add_common(headers *h, const sse__http_call *call)
+static void add_common(headers *h, const sse__http_call *call, const char *origin)
 {
     sse_server *hub = call->hub;
     for (size_t i = 0; i < hub->options.header_count; i++) {
@@ -111,7 +113,6 @@ static void add_common(headers *h, const sse__http_call *call)
         h->copies[h->ncopies++] = name;
         add(h, name, sse__header_value(hub->headers[i]));
     }
-    const char *origin = sse__mhd_header(call->connection, "Origin");
     const char *allowed = sse__http_allowed_origin(hub, origin);
     add(h, "Access-Control-Allow-Origin", allowed);
     if (allowed && strcmp(allowed, "*") != 0)
@@ -128,8 +129,9 @@ static void free_headers(headers *h)
 
 bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
 {
-    headers h = {.n = 0};
-    add_common(&h, call);
+    headers h;
+    headers_init(&h);
+    add_common(&h, call, answer->origin);
     if (answer->body.len > 0 || answer->type)
         add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
     for (size_t i = 0; i < answer->header_count; i++)
@@ -137,7 +139,9 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
             add(&h, answer->headers[i].name, answer->headers[i].value);
     add(&h, "Allow", answer->allow);
     add(&h, "Retry-After", answer->retry_after);
-    char challenge[200] = "Bearer";
+    char challenge[200];
+    if (answer->status == 401)
+        snprintf(challenge, sizeof challenge, "Bearer");
     if (*answer->reason)
         snprintf(challenge, sizeof challenge,
                  "Bearer error=\"invalid_token\", error_description=\"%s\"", answer->reason);
@@ -162,16 +166,18 @@ static void add_event_stream(headers *h, const sse__http_call *call)
         add(h, "Cache-Control", token ? "private, no-store" : "no-cache");
     if (!user_sets(call->hub, "X-Accel-Buffering"))
         add(h, "X-Accel-Buffering", "no");
-    add_common(h, call);
+    add_common(h, call, sse__mhd_header(call->connection, "Origin"));
 }
 
 bool sse__http_reply_preflight(const sse__http_call *call, const char *allow)
 {
-    headers h = {.n = 0};
-    add_common(&h, call);
+    headers h;
+    headers_init(&h);
+    const char *origin = sse__mhd_header(call->connection, "Origin");
+    add_common(&h, call, origin);
     add(&h, "Allow", allow);
     if (sse__mhd_header(call->connection, "Access-Control-Request-Method") &&
-        sse__http_allowed_origin(call->hub, sse__mhd_header(call->connection, "Origin"))) {
+        sse__http_allowed_origin(call->hub, origin)) {
         add(&h, "Access-Control-Allow-Methods", allow);
         add(&h, "Access-Control-Allow-Headers",
             "Authorization, Cache-Control, Content-Type, Last-Event-ID");
@@ -184,7 +190,8 @@ bool sse__http_reply_preflight(const sse__http_call *call, const char *allow)
 
 bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub)
 {
-    headers h = {.n = 0};
+    headers h;
+    headers_init(&h);
     add_event_stream(&h, call);
     bool ok = sse__mhd_stream(call->connection, sub, h.list, h.n);
     free_headers(&h);

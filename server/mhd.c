@@ -149,14 +149,18 @@ static bool makes_progress(sse__shard *shard, uint64_t before)
     return shard->idle_turns < IDLE_TURNS;
 }
 
-/* One run calls the callbacks, the next one sends. */
-bool sse__mhd_run(sse__shard *shard)
+static bool run_once(struct MHD_Daemon *daemon)
 {
     unsigned MHD_LONG_LONG timeout_ms;
+    MHD_run(daemon);
+    return MHD_get_timeout(daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
+}
+
+/* One run calls the callbacks, the next one sends: a request is answered by the first alone, an event takes both. */
+bool sse__mhd_run(sse__shard *shard)
+{
     uint64_t before = calls + sse__tls_moved();
-    MHD_run(shard->daemon);
-    MHD_run(shard->daemon);
-    if (MHD_get_timeout(shard->daemon, &timeout_ms) != MHD_YES || timeout_ms != 0)
+    if (!run_once(shard->daemon) || !run_once(shard->daemon))
         return false;
     return !shard->tls || makes_progress(shard, before);
 }
@@ -201,6 +205,43 @@ const char *sse__mhd_header(struct MHD_Connection *connection, const char *name)
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
+/* Where a header of this name belongs, or NULL. */
+static const char **field_of(sse__fields *fields, const char *key, size_t len)
+{
+    switch (len) {
+    case 4:
+        return strcasecmp(key, "Host") == 0 ? &fields->host : NULL;
+    case 6:
+        return strcasecmp(key, "Origin") == 0   ? &fields->origin
+               : strcasecmp(key, "Expect") == 0 ? &fields->expect
+                                                : NULL;
+    case 12:
+        return strcasecmp(key, "Content-Type") == 0 ? &fields->content_type : NULL;
+    case 14:
+        return strcasecmp(key, "Content-Length") == 0 ? &fields->content_length : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static enum MHD_Result collect_field(void *cls, enum MHD_ValueKind kind, const char *key,
+                                     size_t key_len, const char *value, size_t value_len)
+{
+    (void)kind, (void)value_len;
+    sse__fields *fields = cls;
+    const char **field = field_of(fields, key, key_len);
+    fields->content_lengths += field == &fields->content_length;
+    if (field && !*field)
+        *field = value ? value : "";
+    return MHD_YES;
+}
+
+void sse__mhd_fields(struct MHD_Connection *connection, sse__fields *out)
+{
+    *out = (sse__fields){0};
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect_field, out);
+}
+
 typedef struct collection {
     const char *name;
     sse_str *values;
@@ -211,21 +252,14 @@ typedef struct collection {
 static enum MHD_Result collect(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len,
                                const char *value, size_t value_len)
 {
-    (void)key_len;
+    (void)kind, (void)key_len;
     collection *c = cls;
-    if ((kind == MHD_HEADER_KIND ? strcasecmp(key, c->name) : strcmp(key, c->name)) != 0)
+    if (strcmp(key, c->name) != 0)
         return MHD_YES;
     if (c->n < c->max)
         c->values[c->n] = (sse_str){value ? value : "", value_len};
     c->n++;
     return MHD_YES;
-}
-
-size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name)
-{
-    collection c = {.name = name};
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, collect, &c);
-    return c.n;
 }
 
 size_t sse__mhd_query_all(struct MHD_Connection *connection, const char *name, sse_str *values,
@@ -234,6 +268,30 @@ size_t sse__mhd_query_all(struct MHD_Connection *connection, const char *name, s
     collection c = {name, values, max, 0};
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, collect, &c);
     return c.n;
+}
+
+typedef struct argument_list {
+    sse__argument *wanted;
+    size_t n;
+} argument_list;
+
+static enum MHD_Result collect_argument(void *cls, enum MHD_ValueKind kind, const char *key,
+                                        size_t key_len, const char *value, size_t value_len)
+{
+    (void)kind, (void)key_len;
+    const argument_list *list = cls;
+    for (size_t i = 0; i < list->n; i++)
+        if (!list->wanted[i].value.ptr && strcmp(key, list->wanted[i].name) == 0)
+            list->wanted[i].value = (sse_str){value ? value : "", value_len};
+    return MHD_YES;
+}
+
+void sse__mhd_arguments(struct MHD_Connection *connection, sse__argument *wanted, size_t n)
+{
+    argument_list list = {wanted, n};
+    for (size_t i = 0; i < n; i++)
+        wanted[i].value = (sse_str){0};
+    MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, collect_argument, &list);
 }
 
 /* Not MHD_lookup_connection_value_n(), to which "STREAM" is "stream": what is checked must be what is used. */

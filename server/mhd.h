@@ -30,11 +30,26 @@ int sse__mhd_fd(struct MHD_Connection *connection);
 /* See address.h. */
 void sse__mhd_address(struct MHD_Connection *connection, char out[SSE__ADDRESS_MAX]);
 bool sse__mhd_is_loopback(struct MHD_Connection *connection);
+/* The headers that every request is judged by, looked for at once: NULL when one is not there. */
+typedef struct sse__fields {
+    const char *host;
+    const char *origin;
+    const char *expect;
+    const char *content_type;
+    const char *content_length; /* the first one */
+    size_t content_lengths;
+} sse__fields;
+void sse__mhd_fields(struct MHD_Connection *connection, sse__fields *out);
 /* NULL when it is not there. */
 const char *sse__mhd_header(struct MHD_Connection *connection, const char *name);
-size_t sse__mhd_header_count(struct MHD_Connection *connection, const char *name);
 /* ptr is NULL when it is not there. An argument without a value is present and empty. */
 sse_str sse__mhd_query(struct MHD_Connection *connection, const char *name);
+/* The first value of each of these arguments, as sse__mhd_query() says it. */
+typedef struct sse__argument {
+    const char *name;
+    sse_str value;
+} sse__argument;
+void sse__mhd_arguments(struct MHD_Connection *connection, sse__argument *wanted, size_t n);
 /* Every value of this name, in order, as far as there is room. Returns how many there are. */
 size_t sse__mhd_query_all(struct MHD_Connection *connection, const char *name, sse_str *values,
                           size_t max);
