@@ -15,8 +15,9 @@
 #include <stdlib.h>
 
 #define STACK_BYTES ((size_t)64 << 10)
-#define LINGER_MS 2000      /* an idle worker stays so long ... */
-#define LINGER_WORKERS 1024 /* ... unless there are more than this many */
+#define LINGER_MS 2000 /* an idle worker stays so long ... */
+#define LINGER_WORKERS                                                                             \
+    1024 /* ... and the less, the more there are beyond this many: at twice as many they go at once */
 #define UNSERVED_MS                                                                                \
     10000 /* a subscriber that its loop has not served for so long is slow, whatever its socket    \
              says */
@@ -146,10 +147,18 @@ static void process(sse__stream *st, sse_msg **batch, size_t n, uint64_t first_s
     sse__mutex_unlock(&st->mu);
 }
 
+static uint64_t linger_ms(uint64_t workers)
+{
+    if (workers <= LINGER_WORKERS)
+        return LINGER_MS;
+    uint64_t beyond = workers - LINGER_WORKERS;
+    return beyond < LINGER_WORKERS ? LINGER_MS - LINGER_MS * beyond / LINGER_WORKERS : 1;
+}
+
 /* Sleep until there is something to do. Returns false when the worker has waited for long enough. inbox_mu is let go meanwhile. */
 static bool sleep_locked(sse__stream *st)
 {
-    uint64_t linger = sse__hub_workers(st->hub) > LINGER_WORKERS ? 1 : LINGER_MS;
+    uint64_t linger = linger_ms(sse__hub_workers(st->hub));
     st->worker_sleeps = true;
     sse__mutex_unlock(&st->inbox_mu);
     bool roused = sse__gate_wait_until(&st->work, (sse__now_ms() + linger) * 1000000u);
