@@ -21,7 +21,6 @@
 
 #define ACCEPT_AT_ONCE 256
 #define DENIED_AT_ONCE 64 /* that wait to be told; then no more descriptors are spent on them */
-#define SPARE_CONNECTIONS 1000 /* beside the subscribers: publishers, scrapes, probes */
 
 static void unlink_pending(sse__loop *loop, sse__pending *pending)
 {
@@ -208,7 +207,7 @@ static void refuse(sse_server *hub, int fd, bool tls, sse__denial denial)
 
 static sse__entry decide(sse_server *hub, const struct sockaddr_storage *address)
 {
-    uint64_t limit = (uint64_t)hub->options.max_subscribers + SPARE_CONNECTIONS;
+    uint64_t limit = (uint64_t)hub->options.max_subscribers + SSE__SPARE_CONNECTIONS;
     if (atomic_load(&hub->counters.connections) >= limit)
         return (sse__entry){.denial = SSE__DENIED_SERVER};
     if (!hub->admission)

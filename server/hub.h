@@ -7,6 +7,9 @@
 #include "logger.h"
 #include "stream.h"
 
+/* Connections beside the subscribers: publishers, scrapes, probes. */
+#define SSE__SPARE_CONNECTIONS 1000
+
 /* Extra response headers, at most. */
 #define SSE__HEADERS_MAX 32
 
@@ -123,9 +126,9 @@ void sse__hub_worker_started(sse_server *hub);
 void sse__hub_worker_ended(sse_server *hub);
 uint64_t sse__hub_workers(sse_server *hub);
 
-/* Remove automatic streams that have been idle.
+/* Remove automatic streams that have been idle. Returns when it is to be called again.
  * Thread:  the keeper's. */
-void sse__hub_reap(sse_server *hub, uint64_t now_ms);
+uint64_t sse__hub_reap(sse_server *hub, uint64_t now_ms);
 
 /* ---- totals.c ---- */
 

@@ -162,10 +162,12 @@ static sse_err start_loops_locked(sse_server *hub)
     if (hub->loops)
         return SSE_OK;
     size_t n = hub->options.threads;
+    uint64_t connections = (uint64_t)hub->options.max_subscribers + SSE__SPARE_CONNECTIONS;
+    uint32_t shards = sse__shards_number(n, connections);
     struct sse__loop **loops = calloc(n, sizeof(struct sse__loop *));
     sse_err err = loops ? SSE_OK : SSE_ENOMEM;
     for (size_t i = 0; i < n && err == SSE_OK; i++)
-        err = sse__loop_new(hub, sse__shards_number(n), &loops[i]);
+        err = sse__loop_new(hub, shards, &loops[i]);
     if (err == SSE_OK) {
         hub->loops = loops;
         hub->nloops = n;

@@ -368,10 +368,11 @@ static void tick(sse__loop *loop, uint64_t now_ms)
     sse__conn_expire(loop, now_ms);
     force_ending(loop, now_ms);
     resume_accept(loop);
-    if (loop == loop->hub->keeper) {
-        sse__hub_reap(loop->hub, now_ms);
-        sse__hub_tell_denials(loop->hub, false);
-    }
+    if (loop != loop->hub->keeper)
+        return;
+    if (now_ms >= loop->next_reap_ms)
+        loop->next_reap_ms = sse__hub_reap(loop->hub, now_ms);
+    sse__hub_tell_denials(loop->hub, false);
 }
 
 static void handle_event(sse__loop *loop, struct epoll_event *event)
@@ -398,7 +399,7 @@ static void handle_event(sse__loop *loop, struct epoll_event *event)
     }
 }
 
-/* Wait for events; not at all when there is work. */
+/* Wait for events; not at all when there is work, but then look for events every other time at least. */
 static void wait_for_events(sse__loop *loop)
 {
     struct epoll_event events[EVENTS];
@@ -412,10 +413,17 @@ static void wait_for_events(sse__loop *loop)
         timeout = (int)(until_ms - now_ms);
         atomic_store(&loop->sleeping, true);
         sse__mutex_lock(&loop->mu);
-        if (loop->groups_first || loop->posted || loop->incoming || loop->stop)
-            timeout = 0;
+        bool posted = loop->groups_first || loop->posted || loop->incoming || loop->stop;
         sse__mutex_unlock(&loop->mu);
+        if (posted && !loop->skipped) { /* most often what a request has just published */
+            atomic_store(&loop->sleeping, false);
+            loop->skipped = true;
+            return;
+        }
+        if (posted)
+            timeout = 0;
     }
+    loop->skipped = false;
     int n = epoll_wait(loop->epoll_fd, events, EVENTS, timeout);
     atomic_store(&loop->sleeping, false);
     for (int i = 0; i < n; i++)

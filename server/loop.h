@@ -20,7 +20,7 @@ struct sse__group;
 struct sse__stream;
 struct sse__loop;
 
-#define SSE__SHARDS 1024 /* a loop's, at most; a power of two */
+#define SSE__SHARDS 1024 /* a loop's, at most */
 
 typedef struct sse__shard {
     sse__source source;
@@ -76,7 +76,7 @@ typedef struct sse__conn {
 
 typedef struct sse__loop sse__loop;
 
-/* `shards`: how many it may start, a power of two; 0 for the keeper.
+/* `shards`: how many it may start; 0 for the keeper.
  * Returns: SSE_OK, SSE_ENOMEM, SSE_ESYS. */
 SSE_NODISCARD sse_err sse__loop_new(struct sse_server *hub, uint32_t shards, sse__loop **out);
 SSE_NODISCARD sse_err sse__loop_start(sse__loop *loop, const char *name);
@@ -118,8 +118,9 @@ void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all);
 
 /* ---- shard.c ---- */
 
-/* How many shards each of so many loops may have: fewer where the process may open few descriptors. */
-uint32_t sse__shards_number(size_t nloops);
+/* How many shards each of so many loops may have, so that with so many connections the process's descriptors suffice: a few in any
+ * case. */
+uint32_t sse__shards_number(size_t nloops, uint64_t connections);
 
 /* Connections; loop's thread only. */
 

@@ -27,7 +27,7 @@ struct sse__loop {
     int epoll_fd;
     int wake_fd;
     sse__source wake_source;
-    uint32_t nshards;   /* power of two; 0: the keeper */
+    uint32_t nshards;   /* 0: the keeper */
     sse__thread thread; /* valid if started */
 
     sse__latency latency;
@@ -38,15 +38,17 @@ struct sse__loop {
     sse__shard *shards[SSE__SHARDS];
     sse__shard *tls_shards[SSE__SHARDS];
     sse__shard *active;
-    sse__group *served;  /* its subscribers from wake_next on are still to be woken */
-    size_t nsubs;        /* that its shards serve */
-    uint32_t next_shard; /* for connections whose stream is not known */
+    sse__group *served;    /* its subscribers from wake_next on are still to be woken */
+    size_t nsubs;          /* that its shards serve */
+    uint32_t next_shard;   /* for connections whose stream is not known */
+    uint64_t next_reap_ms; /* the keeper's */
     sse__wheel wheel;
     sse__expiry expiry;
     sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
     sse__conn *conn_first, *conn_last;          /* likewise */
     sse__group *ending;
     size_t ndenied;     /* pending ones that are refused */
+    bool skipped;       /* it has not looked for events, since there was work */
     bool accept_paused; /* accept() lacked descriptors: a listener is off until the next tick */
 
     sse__mutex mu; /* rank LOOP; guards everything below */

@@ -16,29 +16,40 @@
 
 #define FULL 128 /* connections; then a stream's next ones go elsewhere */
 #define FULL_TLS 256
-#define DESCRIPTOR_SHARE 16u /* of the process's descriptors, shards take one in so many at most */
+#define DESCRIPTOR_SHARE 50u /* of the process's descriptors, shards may take one in so many ... */
 #define MIN_SHARDS 16u
 
-uint32_t sse__shards_number(size_t nloops)
+/* ... and all that would be left over if there were as many connections as there may be. */
+uint32_t sse__shards_number(size_t nloops, uint64_t connections)
 {
     struct rlimit limit;
-    uint64_t most = SSE__SHARDS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / DESCRIPTOR_SHARE / nloops < most)
-        most = limit.rlim_cur / DESCRIPTOR_SHARE / nloops;
-    uint32_t n = MIN_SHARDS;
-    while (n * 2 <= most)
-        n *= 2;
-    return n;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return SSE__SHARDS;
+    uint64_t descriptors = limit.rlim_cur / DESCRIPTOR_SHARE;
+    if (limit.rlim_cur > connections && limit.rlim_cur - connections > descriptors)
+        descriptors = limit.rlim_cur - connections;
+    uint64_t n = descriptors / nloops;
+    return n > SSE__SHARDS ? SSE__SHARDS : n < MIN_SHARDS ? MIN_SHARDS : (uint32_t)n;
 }
 
+/* One that has been started, or NULL. */
+static sse__shard *any(sse__shard *const *shards, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (shards[i])
+            return shards[i];
+    return NULL;
+}
+
+/* The shard with this number. Where there are no descriptors or memory for it, another one does as well. */
 static sse__shard *start(sse__loop *loop, uint32_t number, bool tls)
 {
-    sse__shard **place = &(tls ? loop->tls_shards : loop->shards)[number];
-    if (*place)
-        return *place;
+    sse__shard **shards = tls ? loop->tls_shards : loop->shards;
+    if (shards[number])
+        return shards[number];
     sse__shard *shard = calloc(1, sizeof *shard);
     if (!shard)
-        return NULL;
+        return any(shards, loop->nshards);
     shard->source.kind = SSE__SOURCE_SHARD;
     shard->hub = loop->hub;
     shard->loop = loop;
@@ -51,9 +62,9 @@ static sse__shard *start(sse__loop *loop, uint32_t number, bool tls)
         if (shard->daemon)
             sse__mhd_stop(shard->daemon);
         free(shard);
-        return NULL;
+        return any(shards, loop->nshards);
     }
-    *place = shard;
+    shards[number] = shard;
     return shard;
 }
 
@@ -64,20 +75,19 @@ static sse__shard *tls_shard(sse__loop *loop)
     for (uint32_t i = 0; i < loop->nshards; i++)
         if (!loop->tls_shards[i] || loop->tls_shards[i]->connections < FULL_TLS)
             return start(loop, i, true);
-    return start(loop, loop->next_shard++ & (loop->nshards - 1), true);
+    return start(loop, loop->next_shard++ % loop->nshards, true);
 }
 
 sse__shard *sse__loop_shard(sse__loop *loop, uint32_t hash, bool tls)
 {
     if (tls)
         return tls_shard(loop);
-    uint32_t mask = loop->nshards - 1;
-    sse__shard *home = start(loop, hash & mask, false);
+    sse__shard *home = start(loop, hash % loop->nshards, false);
     if (!home || home->connections < FULL)
         return home;
     sse__shard *spill = start(loop, home->spill, false);
     if (spill && spill->connections >= FULL) { /* where all are full, each gets one in turn */
-        home->spill = (home->spill + 1) & mask;
+        home->spill = (home->spill + 1) % loop->nshards;
         spill = start(loop, home->spill, false);
     }
     return spill ? spill : home;

@@ -100,19 +100,24 @@ Test(shards, others_leave_meanwhile)
     wait_subscribers(server, "s", (MANY + step - 1) / step);
 }
 
-/* Each shard takes a descriptor for good. */
-Test(shards_number, follows_the_limit_of_descriptors)
+/* Each shard takes a descriptor for good: they have what is left when all connections that there may be are there, and a few in any
+ * case. */
+Test(shards_number, follows_what_connections_leave_of_the_descriptors)
 {
     const struct {
         rlim_t limit;
         size_t loops;
+        uint64_t connections;
         uint32_t shards;
-    } cases[] = {{1024, 1, 64}, {1024, 2, 32}, {64, 4, 16}, {4096, 1, 256}};
+    } cases[] = {{1024, 1, 1100, 20},    {1024, 1, 500, 524},    {1024, 4, 100, 231},
+                 {64, 4, 100000, 16},    {20000, 1, 20600, 400}, {20000, 2, 101000, 200},
+                 {20000, 1, 11100, 1024}};
     struct rlimit r;
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &r), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         r.rlim_cur = cases[i].limit;
         cr_assert_eq(setrlimit(RLIMIT_NOFILE, &r), 0);
-        cr_assert_eq(sse__shards_number(cases[i].loops), cases[i].shards, "case %zu", i);
+        cr_assert_eq(sse__shards_number(cases[i].loops, cases[i].connections), cases[i].shards,
+                     "case %zu", i);
     }
 }
