@@ -215,6 +215,26 @@ static void print_row(const scenario_result *s, const metric *m, FILE *out)
     fputc('\n', out);
 }
 
+static const result *of_server(const scenario_result *s, const char *server)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->servers[i]->server, server) == 0)
+            return s->servers[i];
+    return NULL;
+}
+
+/* The ratios above are to the limit; this one is to the server that is there to be compared with. At a rate that both keep up with
+ * there is nothing to say. */
+static void print_multiple(const scenario_result *s, FILE *out)
+{
+    const result *own = of_server(s, "sse-server"), *other = of_server(s, "nchan");
+    double times = own && other && other->deliveries_per_s > 0
+                       ? own->deliveries_per_s / other->deliveries_per_s
+                       : 1;
+    if (fabs(times - 1) > 0.05)
+        fprintf(out, "  sse-server: %.1f times the deliveries of nchan\n", times);
+}
+
 void results_print(const scenario_result *s, FILE *out)
 {
     fprintf(out, "%s: %s\n  %-24s", s->name, s->what, "");
@@ -224,6 +244,7 @@ void results_print(const scenario_result *s, FILE *out)
     for (size_t i = 0; i < nmetrics; i++)
         if (applies(s, &metrics[i]))
             print_row(s, &metrics[i], out);
+    print_multiple(s, out);
     for (size_t i = 0; i < s->n; i++) {
         const result *r = s->servers[i];
         if (r->failure[0])
