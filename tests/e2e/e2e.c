@@ -36,7 +36,7 @@ hub hub_start(const char *const args[])
     hub h;
     h.process = proc_start_server(args, &h.port);
     cr_assert_not_null(h.process, "sse-server does not start");
-    snprintf(h.url, sizeof h.url, "http%s://127.0.0.1:%u", cert_tls() ? "s" : "", h.port);
+    snprintf(h.url, sizeof h.url, "%s", url_at(h.port));
     return h;
 }
 
@@ -74,6 +74,19 @@ uint16_t unused_port(void)
     cr_assert_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
     close(fd);
     return ntohs(a.sin_port);
+}
+
+const char *url_at(uint16_t port)
+{
+    return text("http%s://127.0.0.1:%u", cert_tls() ? "s" : "", port);
+}
+
+const char *trusted(void)
+{
+    if (!cert_tls())
+        return NULL;
+    (void)cert_default();
+    return text("%s", cert_path("ca", "crt"));
 }
 
 /* ---- requests ---- */
@@ -275,9 +288,8 @@ static void fill_argv(const char *argv[64], const char *name, const char *const 
     size_t n = 0;
     argv[n++] = proc_bin(name);
     if (cert_tls() && strcmp(name, "sse-server") != 0) {
-        (void)cert_default();
         argv[n++] = "--cacert";
-        argv[n++] = cert_path("ca", "crt");
+        argv[n++] = trusted();
     }
     for (; args && *args; args++) {
         cr_assert_lt(n, 63u);

@@ -24,7 +24,7 @@ const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 typedef struct hub {
     proc *process;
     uint16_t port;
-    char url[64]; /* http://127.0.0.1:PORT */
+    char url[64]; /* url_at(port) */
 } hub;
 
 /* Start sse-server, on a free port unless args have a --listen. args may be NULL. */
@@ -37,6 +37,10 @@ void hub_end(hub *h);
 void hub_kill(hub *h);
 /* A port on which nobody listens, though somebody may later. */
 uint16_t unused_port(void);
+/* http://127.0.0.1:PORT, or https if cert_tls() (cert.h). */
+const char *url_at(uint16_t port);
+/* For `cacert` of a client of the library: the authority of the hubs' certificates; NULL without TLS. */
+const char *trusted(void);
 
 /* ---- requests ---- */
 

@@ -59,10 +59,19 @@ static void on_close(void *user, sse_subscription *sub, const sse_client_error *
 static const sse_client_callbacks callbacks = {sizeof callbacks, on_open,  on_event, NULL,
                                                on_error,         on_retry, on_close};
 
+static sse_client_options defaults(void)
+{
+    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    options.cacert = trusted();
+    return options;
+}
+
 static sse_client *client_new(const hub *h, const sse_client_options *options)
 {
     sse_client *c;
-    cr_assert_eq(sse_client_new(text("%s/events", h->url), options, &c), SSE_OK);
+    sse_client_options otherwise = defaults();
+    cr_assert_eq(sse_client_new(text("%s/events", h->url), options ? options : &otherwise, &c),
+                 SSE_OK);
     return c;
 }
 
@@ -156,7 +165,7 @@ Test(features, subscribe_chan)
 Test(features, on_connect_and_on_disconnect)
 {
     seen s = {.want = -1};
-    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    sse_client_options options = defaults();
     options.retry_ms = 5;
     options.max_retry_ms = 20;
     hub h = hub_start(ARGS("--stream=s"));
@@ -192,7 +201,7 @@ static bool never_again(void *user, sse_subscription *sub, const sse_client_erro
 Test(features, reconnect_strategy)
 {
     seen s = {.want = -1};
-    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    sse_client_options options = defaults();
     options.next_delay = never_again;
     options.user = &s;
     hub h = hub_start(ARGS("--stream=s"));
@@ -214,7 +223,7 @@ static sse_verdict only_with_header(void *user, sse_subscription *sub, const sse
 Test(features, response_validator)
 {
     seen s = {.want = 1};
-    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    sse_client_options options = defaults();
     options.validate = only_with_header;
     hub without = hub_start(ARGS("--stream=s")),
         with = hub_start(ARGS("--stream=s", "--header=X-Version: 1"));
@@ -246,7 +255,7 @@ static sse_err add_token(void *user, sse_subscription *sub, void *curl)
 Test(features, connection_hook)
 {
     seen s = {.want = 1};
-    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    sse_client_options options = defaults();
     options.on_request = add_token;
     options.user = &s;
     hub h = hub_start(ARGS("--stream=s", "--subscribe-token-file", temp_file("secret\n"),
@@ -265,7 +274,7 @@ Test(features, headers_and_query)
 {
     seen s = {.want = 1};
     static const char *const headers[] = {"Authorization: Bearer secret", NULL};
-    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    sse_client_options options = defaults();
     options.headers = headers;
     hub h = hub_start(ARGS("--stream=a b", "--subscribe-token-file", temp_file("secret\n"),
                            "--publish-token-file", temp_file("p\n")));

@@ -192,7 +192,9 @@ Test(pipeline, several_streams_by_one_client)
     sse_client *client;
     sse_chan *chans[STREAMS];
     sse_subscription *subs[STREAMS];
-    cr_assert_eq(sse_client_new(text("%s/events", h.url), NULL, &client), SSE_OK);
+    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    options.cacert = trusted();
+    cr_assert_eq(sse_client_new(text("%s/events", h.url), &options, &client), SSE_OK);
     for (int i = 0; i < STREAMS; i++) {
         cr_assert_eq(sse_chan_new(NULL, &chans[i]), SSE_OK);
         cr_assert_eq(sse_client_subscribe_chan(client, text("s%d", i), chans[i], &subs[i]), SSE_OK);

@@ -303,6 +303,7 @@ Test(restart, library)
     sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
     options.retry_ms = 5;
     options.max_retry_ms = 40;
+    options.cacert = trusted();
     cr_assert_eq(sse_client_new(text("%s/events", h.url), &options, &client), SSE_OK);
     for (int i = 0; i < SUBSCRIPTIONS; i++) {
         cr_assert_eq(sse_chan_new(NULL, &chans[i]), SSE_OK);
