@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void make_certificate(const char *name)
 {
@@ -261,42 +260,5 @@ Test(tls, plain_beside_it)
     expect_data(c, "over TLS");
     http_close(c);
     expect(&h, "GET", "/healthz", NULL, NULL, 400, "This port speaks HTTPS");
-    hub_end(&h);
-}
-
-/* Handshakes that are not ended: others are served meanwhile, the processor is not kept busy, and they end. */
-static long long cpu_ticks(const proc *p)
-{
-    unsigned long user = 0, system = 0;
-    FILE *file = fopen(text("/proc/%d/stat", (int)proc_pid(p)), "re");
-    cr_assert_not_null(file);
-    cr_assert_eq(
-        fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system),
-        2);
-    fclose(file);
-    return (long long)(user + system);
-}
-
-Test(tls, half_handshakes)
-{
-    enum { N = 50 };
-    http_conn *half[N];
-    static const char hello[] =
-        "\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"; /* the rest is to come */
-    (void)cert_default();
-    hub h = start_tls("server", "--request-timeout=2");
-    for (int i = 0; i < N; i++) {
-        half[i] = http_connect(h.port);
-        cr_assert(half[i] && http_send(half[i], hello, i % 2 ? sizeof hello - 1 : 1, LONG));
-    }
-    publishes(&h, "x");
-    long long before = cpu_ticks(h.process);
-    for (int i = 0; i < N; i++) {
-        http_response r;
-        cr_assert_not(http_read_head(half[i], &r, LONG)); /* until the server closes: two seconds */
-        http_close(half[i]);
-    }
-    long long spent = cpu_ticks(h.process) - before;
-    cr_assert_lt(spent, sysconf(_SC_CLK_TCK), "%lld ticks for nothing", spent);
     hub_end(&h);
 }

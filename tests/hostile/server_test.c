@@ -1,5 +1,6 @@
 /* sse-server under attack, in masses and from all sides at once: legitimate subscribers beside do not notice, and when it is over
  * the server has its descriptors and its memory back. What a single bad request is answered is in e2e/bad_input_test.c. */
+#include "../support/cert.h"
 #include "bystanders.h"
 #include "e2e.h"
 #include "scale.h"
@@ -403,6 +404,21 @@ Test(hostile, ten_thousand_that_never_send_a_byte_are_ended)
     attack_twice(ARGS("--stream=s", "--request-timeout=2", "--heartbeat=0"), true, silence_ends);
 }
 
+/* Who comes too late is told so before it asks for anything; over TLS, where nothing can be told, it is cut off. */
+static void expect_refusal(const hub *h)
+{
+    http_conn *late = http_connect(h->port);
+    http_response r;
+    cr_assert_eq(late == NULL, cert_tls());
+    if (!late)
+        return;
+    cr_assert(http_read_head(late, &r, LONG));
+    cr_assert_eq(r.status, 503);
+    cr_assert_not_null(http_header(&r, "Retry-After"));
+    http_response_fini(&r);
+    http_close(late);
+}
+
 /* A server for 100 subscribers takes 1,000 connections more. */
 static void too_many(const hub *h, bystanders *b)
 {
@@ -410,14 +426,7 @@ static void too_many(const hub *h, bystanders *b)
     proc *p = flood(h, LIMIT + MORE);
     int turned_away = refused(p);
     cr_assert(turned_away >= MORE && turned_away <= MORE + 100, "%d were refused", turned_away);
-    http_conn *late = http_connect(h->port);
-    http_response r;
-    cr_assert_not_null(late);
-    cr_assert(http_read_head(late, &r, LONG)); /* before it asks for anything */
-    cr_assert_eq(r.status, 503);
-    cr_assert_not_null(http_header(&r, "Retry-After"));
-    http_response_fini(&r);
-    http_close(late);
+    expect_refusal(h);
     bystanders_go_on(b, 50);
     proc_close_stdin(p);
     cr_assert_eq(proc_wait(p, LONG), 0);
