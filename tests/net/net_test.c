@@ -1,5 +1,6 @@
 /* The network between server and client breaks so that no FIN or RST arrives, and comes back. Server and client are on two hosts
  * (netpair.h); what is published is published on the server's. */
+#include "../support/cert.h"
 #include "e2e.h"
 #include "netpair.h"
 
@@ -21,6 +22,10 @@ static void start_server(const char *const args[])
     size_t n = 3;
     for (; *args; args++)
         all[n++] = *args;
+    if (cert_tls()) {
+        (void)cert_default();
+        cert_make("server", &(cert_spec){.issuer = "ca", .ip = SERVER_ADDRESS});
+    }
     netpair_make();
     netpair_enter(HOST_SERVER);
     server = hub_start(all);
@@ -36,7 +41,7 @@ static void end_server(void)
 
 static const char *server_url(void)
 {
-    return text("http://" SERVER_ADDRESS ":%u/events", server.port);
+    return text("%s://" SERVER_ADDRESS ":%u/events", cert_tls() ? "https" : "http", server.port);
 }
 
 static void publish_some(size_t first, size_t n)
@@ -108,6 +113,7 @@ static void follow_on(follower *f)
     options.response_timeout_ms = 3000;
     options.retry_ms = 20;
     options.max_retry_ms = 200;
+    options.cacert = trusted();
     callbacks.on_open = on_open;
     callbacks.on_event = on_event;
     callbacks.on_error = on_error;
