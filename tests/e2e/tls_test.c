@@ -4,7 +4,9 @@
 #include "e2e.h"
 
 #include <criterion/criterion.h>
+#include <curl/curl.h>
 #include <signal.h>
+#include <sse/client.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +239,92 @@ Test(tls, only_new_versions)
         cr_assert_eq(code == 0, i >= 2, "%s: %d", versions[i], code);
         proc_free(p);
     }
+    hub_end(&h);
+}
+
+/* ---- the hook that receives the CURL * ---- */
+
+typedef struct pin {
+    const char *key; /* file of the public key that the server must have */
+    _Atomic int asked, errors;
+    _Atomic int error; /* sse_err of the last one */
+    char data[64];     /* of the last event */
+} pin;
+
+/* Nobody has signed the certificate: the key is verified instead of the chain. */
+static sse_err pin_key(void *user, sse_subscription *sub, void *curl)
+{
+    pin *p = user;
+    (void)sub;
+    p->asked++;
+    return curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+                   curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY, p->key) == CURLE_OK
+               ? SSE_OK
+               : SSE_ECANCELED;
+}
+
+static void note_event(void *user, sse_subscription *sub, const sse_event *event)
+{
+    pin *p = user;
+    (void)sub;
+    snprintf(p->data, sizeof p->data, "%.*s", (int)event->data.len, event->data.ptr);
+    sse_subscription_close(sub);
+}
+
+static void note_error(void *user, sse_subscription *sub, const sse_client_error *error)
+{
+    pin *p = user;
+    (void)sub;
+    p->error = (int)error->err;
+    p->errors++;
+}
+
+static const char *public_key(const char *name)
+{
+    int code;
+    const char *file = text("%s/%s.pub", temp_dir(), name);
+    proc *p = proc_run(
+        ARGS("openssl", "x509", "-in", cert_path(name, "crt"), "-pubkey", "-noout", "-out", file),
+        NULL, LONG, &code);
+    cr_assert(p && code == 0);
+    proc_free(p);
+    return file;
+}
+
+/* Subscribe with this key pinned until the first event, or until it gives up after two attempts. */
+static sse_err subscribe_pinned(const hub *h, pin *p)
+{
+    sse_client *client;
+    sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
+    sse_client_callbacks callbacks = SSE_CLIENT_CALLBACKS_INIT;
+    options.on_request = pin_key;
+    options.user = p;
+    options.max_attempts = 2;
+    options.retry_ms = 1;
+    options.max_retry_ms = 1;
+    callbacks.on_event = note_event;
+    callbacks.on_error = note_error;
+    cr_assert_eq(sse_client_new(text("%s/events", h->url), &options, &client), SSE_OK);
+    sse_err err = sse_client_subscribe(client, "s", &callbacks, p);
+    sse_client_free(client);
+    return err;
+}
+
+/* What the hook sets is set in each connection, and refuses a server with another key. */
+Test(tls, connection_hook)
+{
+    (void)cert_default();
+    cert_make("alone", &(cert_spec){.ip = "127.0.0.1"});
+    pin right = {.key = public_key("alone")}, wrong = {.key = public_key("server")};
+    hub h = start_tls("alone", NULL);
+    tool_end(tool_start("sse-pub", ARGS("--insecure", "--stream=s", h.url, "pinned")), 0);
+    cr_assert_eq(subscribe_pinned(&h, &right), SSE_ECANCELED);
+    cr_assert_str_eq(right.data, "pinned");
+    cr_assert_eq(right.asked, 1);
+    cr_assert_eq(subscribe_pinned(&h, &wrong), SSE_EGAVEUP);
+    cr_assert_str_eq(wrong.data, "");
+    cr_assert_eq(wrong.error, (int)SSE_ETLS, "%s", sse_errname((sse_err)wrong.error));
+    cr_assert_eq(wrong.asked, 2);
     hub_end(&h);
 }
 
