@@ -2,6 +2,7 @@
 #include "address.h"
 #include "header.h"
 #include "hub.h"
+#include "reload.h"
 #include "tls.h"
 
 #include <stdlib.h>
@@ -114,6 +115,12 @@ static void fill_defaults(sse_server_options *options)
 
 /* ---- certificate ---- */
 
+static sse_err load_identity(const sse_server *server, sse__identity **out)
+{
+    return sse__identity_load(server->tls_cert_file, server->tls_key_file, &server->options.logger,
+                              out);
+}
+
 static sse_err init_tls(sse_server *hub, const sse_server_options *options)
 {
     if (!options->tls_cert_file)
@@ -124,8 +131,16 @@ static sse_err init_tls(sse_server *hub, const sse_server_options *options)
         return SSE_ENOMEM;
     hub->options.tls_cert_file = hub->tls_cert_file;
     hub->options.tls_key_file = hub->tls_key_file;
-    return sse__identity_load(hub->tls_cert_file, hub->tls_key_file, &hub->options.logger,
-                              &hub->identity);
+    return load_identity(hub, &hub->identity);
+}
+
+static void use_identity(sse_server *server, sse__identity *fresh)
+{
+    sse__mutex_lock(&server->identity_mu);
+    sse__identity *old = server->identity;
+    server->identity = fresh;
+    sse__mutex_unlock(&server->identity_mu);
+    sse__identity_unref(old);
 }
 
 sse_err sse_server_tls_reload(sse_server *server)
@@ -133,16 +148,10 @@ sse_err sse_server_tls_reload(sse_server *server)
     if (!server->tls_cert_file)
         return SSE_EINVAL;
     sse__identity *fresh;
-    sse_err err = sse__identity_load(server->tls_cert_file, server->tls_key_file,
-                                     &server->options.logger, &fresh);
-    if (err != SSE_OK)
-        return err;
-    sse__mutex_lock(&server->identity_mu);
-    sse__identity *old = server->identity;
-    server->identity = fresh;
-    sse__mutex_unlock(&server->identity_mu);
-    sse__identity_unref(old);
-    return SSE_OK;
+    sse_err err = load_identity(server, &fresh);
+    if (err == SSE_OK)
+        use_identity(server, fresh);
+    return err;
 }
 
 sse__identity *sse__hub_identity(sse_server *hub)
@@ -223,17 +232,49 @@ void sse__options_fini(sse_server *hub)
     sse__frame_unref(hub->retry);
 }
 
-sse_err sse_server_set_cors_origins(sse_server *server, const char *const *origins, size_t n)
+/* ---- what changes later ---- */
+
+static sse_err copy_origins(const char *const *origins, size_t n, char ***out)
 {
     if (!good_origins(origins, n))
         return SSE_EINVAL;
-    char **list = copy_strings(origins, n);
-    if (!list)
-        return SSE_ENOMEM;
+    *out = copy_strings(origins, n);
+    return *out ? SSE_OK : SSE_ENOMEM;
+}
+
+static void use_origins(sse_server *server, char **list)
+{
     sse__mutex_lock(&server->cors_mu);
     char **old = server->cors_origins;
     server->cors_origins = list;
     sse__mutex_unlock(&server->cors_mu);
     free_strings(old);
+}
+
+sse_err sse_server_set_cors_origins(sse_server *server, const char *const *origins, size_t n)
+{
+    char **list;
+    sse_err err = copy_origins(origins, n, &list);
+    if (err == SSE_OK)
+        use_origins(server, list);
+    return err;
+}
+
+sse_err sse__server_reload(sse_server *server, const char *const *origins, size_t n)
+{
+    sse__identity *identity = NULL;
+    char **list;
+    sse_err err = copy_origins(origins, n, &list);
+    if (err != SSE_OK)
+        return err;
+    if (server->tls_cert_file)
+        err = load_identity(server, &identity);
+    if (err != SSE_OK) {
+        free_strings(list);
+        return err;
+    }
+    use_origins(server, list);
+    if (identity)
+        use_identity(server, identity);
     return SSE_OK;
 }

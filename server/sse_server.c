@@ -3,6 +3,7 @@
  * The main thread reads the options, starts the server, prints where it listens, and waits for
  * signals: SIGTERM or SIGINT drain the server, and a second one ends it at once; SIGHUP reloads.
  * Everything else happens on the library's threads. */
+#include "reload.h"
 #include "tool_access.h"
 #include "tool_config.h"
 #include "tool_log.h"
@@ -259,18 +260,18 @@ static enum tool_exit create_server(program *p)
 
 /* ---- while it runs ---- */
 
-static enum tool_exit read_certificate(program *p, const config *now)
-{
-    if (!p->config.options.tls_cert_file || sse_server_tls_reload(p->server) == SSE_OK)
-        return TOOL_GO_ON;
-    return config_refuse(now, "tls-cert", "the certificate or its key cannot be used");
-}
-
-static enum tool_exit change_origins(program *p, const config *now)
+static enum tool_exit change_server(program *p, const config *now)
 {
     const tool_list *origins = &now->cors_origins;
-    sse_err err = sse_server_set_cors_origins(p->server, origins->items, origins->n);
-    return err == SSE_OK ? TOOL_GO_ON : config_refuse(now, "cors-origin", "%s", sse_strerror(err));
+    sse_err err = sse__server_reload(p->server, origins->items, origins->n);
+    if (err == SSE_OK)
+        return TOOL_GO_ON;
+    if (err == SSE_ECERT)
+        return config_refuse(now, "tls-cert", "the certificate or its key cannot be used");
+    if (err == SSE_EINVAL)
+        return config_refuse(now, "cors-origin", "%s", sse_strerror(err));
+    log_error("%s", sse_strerror(err));
+    return TOOL_UNAVAILABLE;
 }
 
 /* Read everything again and put into effect what can be; all of it, or nothing. */
@@ -284,9 +285,7 @@ static void reload(program *p)
     if (result == TOOL_GO_ON)
         result = check_addresses(p, &now, rules);
     if (result == TOOL_GO_ON)
-        result = read_certificate(p, &now);
-    if (result == TOOL_GO_ON)
-        result = change_origins(p, &now);
+        result = change_server(p, &now);
     if (result == TOOL_GO_ON) {
         access_gate_change(&p->gate, rules);
         log_configure(now.log_format, now.options.logger.level);

@@ -3,8 +3,10 @@
  * the test's own client too: it is only used while nothing fails. */
 #include "fixture.h"
 
+#include "../support/cert.h"
 #include "alloc_fail.h"
 #include "hub.h"
+#include "reload.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -95,6 +97,41 @@ Test(alloc, new_and_free)
     }
     cr_assert_gt(i, 8);
     cr_assert_not(failed);
+}
+
+/* Half a reload would be worse than none: the new certificate with the old origins, or the other way round. */
+Test(alloc, reload_is_all_or_nothing)
+{
+    static const char *const before[] = {"http://old"}, *const after[] = {"http://new",
+                                                                          "http://more"};
+    sse_server_options options = fixture_options();
+    options.cors_origins = before;
+    options.cors_origin_count = 1;
+    options.tls_cert_file = cert_path(cert_default(), "crt");
+    options.tls_key_file = cert_path("server", "key");
+    cr_assert_eq(sse_server_new(&options, &server), SSE_OK);
+    struct sse__identity *identity = server->identity;
+    char **origins = server->cors_origins;
+    bool failed = true;
+    size_t i;
+    for (i = 0; failed && i < MOST; i++) {
+        alloc_fail_at(i);
+        sse_err err = sse__server_reload(server, after, 2);
+        failed = alloc_fail_disarm();
+        cr_assert_eq(err, failed ? SSE_ENOMEM : SSE_OK, "%zu: %s", i, sse_strerror(err));
+        cr_assert_eq(server->identity == identity, failed, "%zu", i);
+        cr_assert_eq(server->cors_origins == origins, failed, "%zu", i);
+    }
+    cr_assert_gt(i, 3); /* the list, its strings, the certificate */
+    cr_assert_not(failed);
+    cr_assert_str_eq(server->cors_origins[1], "http://more");
+    origins = server->cors_origins;
+    identity = server->identity;
+    cert_make("server", &(cert_spec){.ip = "127.0.0.1"});
+    cr_assert_eq(unlink(cert_path("server", "key")), 0);
+    cr_assert_eq(sse__server_reload(server, before, 1), SSE_ECERT);
+    cr_assert(server->identity == identity && server->cors_origins == origins);
+    sse_server_free(server);
 }
 
 Test(alloc, listening)
