@@ -3,3 +3,4 @@ import "./parser.test.mjs";
 import "./eventsource.test.mjs";
 import "./page.test.mjs";
 import "./access.test.mjs";
+import "./tls.test.mjs";

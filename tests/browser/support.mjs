@@ -1,7 +1,8 @@
 // What the browser tests share: a hub, servers of pages, a proxy that can cut connections, the browser.
 // Nothing here waits for a time to pass: every wait is for something to happen, and TIMEOUT only turns a hang into a failure.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
@@ -70,6 +71,33 @@ export async function startHub(args, port = 0) {
   onEnd(kill);
   const url = (await firstLine(child)).replace("listening on ", "");
   return { url, port: Number(new URL(url).port), kill };
+}
+
+// A hub over TLS, with a certificate that it has signed itself: its pages are opened with ignoreHTTPSErrors.
+let tls;
+export async function startTlsHub(args, port) {
+  if (!tls) {
+    const [key, cert] = [temporaryFile(""), temporaryFile("")];
+    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"];
+    const name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+    execFileSync("openssl", ["req", ...kind, ...name, "-keyout", key, "-out", cert], { stdio: "ignore" });
+    tls = [`--tls-cert=${cert}`, `--tls-key=${key}`];
+  }
+  const hub = await startHub([...tls, ...args], port);
+  assert.match(hub.url, /^https:/);
+  return hub;
+}
+
+// Does sse-server have this option?
+export function takes(option) {
+  return execFileSync(join(process.env.SSE_BIN, "sse-server"), ["--help"], { encoding: "utf8" }).includes(option);
+}
+
+// A JSON Web Token, signed with HS256.
+export function webToken(claims, secret) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const text = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+  return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
 }
 
 // Again while the stream's ring is full (429): its worker may be waiting for a slow subscriber.
