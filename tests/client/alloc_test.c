@@ -80,7 +80,7 @@ CURLcode __wrap_curl_global_init(long flags)
 
 static void put_event(scripted_conn *c, int number, bool base64)
 {
-    char id[32], data[16], encoded[32], text[160];
+    char id[32], data[24], encoded[40], text[160];
     size_t len;
     snprintf(id, sizeof id, "id-of-event-%d", number);
     snprintf(data, sizeof data, "%d\nmore", number);
