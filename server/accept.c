@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 #define ACCEPT_AT_ONCE 256
-#define DENIED_AT_ONCE 64 /* that wait to be told; then no more descriptors are spent on them */
+#define DENIED_AT_ONCE                                                                             \
+    64 /* of all loops, that wait to be told; then no more descriptors are spent on them */
 
 static void unlink_pending(sse__loop *loop, sse__pending *pending)
 {
@@ -219,7 +220,7 @@ static sse__entry decide(sse_server *hub, const struct sockaddr_storage *address
 static bool may_wait(const sse__loop *loop, const sse__listener *listener, sse__denial denial)
 {
     return (denial == SSE__DENIED_RATE || denial == SSE__DENIED_ADDRESS) && !listener->tls &&
-           loop->ndenied < DENIED_AT_ONCE;
+           loop->ndenied * loop->hub->nloops < DENIED_AT_ONCE;
 }
 
 static void take(sse__loop *loop, const sse__listener *listener, int fd,
@@ -258,6 +259,8 @@ static void take(sse__loop *loop, const sse__listener *listener, int fd,
 void sse__loop_accept(sse__loop *loop, sse__listener *listener)
 {
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
+        if (listener->passed_on && atomic_load(&loop->hub->closing))
+            return; /* who comes now is its next owner's */
         struct sockaddr_storage address = {0};
         socklen_t len = sizeof address;
         int fd =

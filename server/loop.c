@@ -305,8 +305,8 @@ static void take_posted(sse__loop *loop, sse__sub *sub)
     for (sse__sub *next; sub; sub = next) {
         sse__mutex_lock(&loop->mu);
         next = sub->next_posted;
-        bool gone = sub->post_remove;
-        bool add = sub->post_add && !gone && !loop->stopped; /* else it may end and be freed now */
+        bool gone = sub->post_remove, stopped = loop->stopped;
+        bool add = sub->post_add && !gone && !stopped; /* else it may end and be freed now */
         sub->posted = sub->post_add = false;
         sse__mutex_unlock(&loop->mu);
         if (add) {
@@ -316,8 +316,10 @@ static void take_posted(sse__loop *loop, sse__sub *sub)
         }
         if (!gone)
             continue;
-        sse__wheel_remove(&loop->wheel, sub);
-        sse__expiry_remove(&loop->expiry, sub);
+        if (!stopped) { /* else nobody looks at these any more, and what is in them may be freed by others */
+            sse__wheel_remove(&loop->wheel, sub);
+            sse__expiry_remove(&loop->expiry, sub);
+        }
         sse__sub_destroy(sub);
     }
 }

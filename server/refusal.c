@@ -112,7 +112,8 @@ void sse__pending_deny(sse__loop *loop, const sse__pending *pending)
     if (n <= 0)
         return;
     request[n] = '\0';
-    if (is_event_source(request))
+    bool whole = strstr(request, "\r\n\r\n") || strstr(request, "\n\n");
+    if (!whole || is_event_source(request)) /* of half a head nobody knows who sent it */
         return;
     sse__hub_count_answer(loop->hub, 429);
     answer(pending->fd, pending->denial, pending->retry_after_s);

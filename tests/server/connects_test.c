@@ -400,6 +400,23 @@ Test(connects_told, a_browsers_event_source_is_told_nothing)
     sse_server_free(server);
 }
 
+/* A head of which the rest is still to come may be an EventSource's. */
+Test(connects_told, half_a_head_is_told_nothing)
+{
+    fill_the_place();
+    http_conn *c = join_from(here), *other = http_connect_from(here, port);
+    cr_assert(http_send_text(
+        other, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n", LONG));
+    char byte;
+    cr_assert(wait_readable(http_fd(other), LONG), "it is closed");
+    cr_assert_leq(recv(http_fd(other), &byte, 1, MSG_DONTWAIT), 0, "nothing is said");
+    cr_assert_eq(denied(SSE__DENIED_ADDRESS), 1);
+    cr_assert_eq(totals(server).refused, 0);
+    http_close(other);
+    http_close(c);
+    sse_server_free(server);
+}
+
 static bool has_denied(void *arg) { return denied(SSE__DENIED_ADDRESS) >= *(uint64_t *)arg; }
 
 /* Those that say nothing: some are waited for, and the others cost no descriptor. */

@@ -149,7 +149,8 @@ typedef struct sse_server_options {
     uint32_t max_subscribers_per_ip; /* 0 = no limit */
     /* Of connections to our listeners, whatever they ask for, from one address: an IPv4 address, or the first 64 bits of an IPv6 one.
      * Beyond it a connection is refused as soon as it has come: with 429, but under TLS, to a browser's EventSource (which would not
-     * come back after a status), and when many are refused, it is just closed. Counted in connects_refused, and told to the logger. */
+     * come back after a status), when many are refused, and when the request's head comes in pieces, it is just closed. Counted in
+     * connects_refused, and told to the logger. */
     uint32_t max_connections_per_address; /* open at the same time; 0 = no limit */
     uint32_t connects_per_minute;         /* new ones, in the long run; 0 = no limit */
     uint32_t
