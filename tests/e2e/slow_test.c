@@ -235,12 +235,13 @@ Test(slow, block)
         free(data);
     }
     cr_assert_eq(stream_number(&h, "s", "slow_closed"), 0u);
-    for (size_t i = 0; i < published; i++)
+    /* Both have not read, and either may be the one that the ring waits for: what was accepted last is not in it yet. */
+    for (size_t i = 0; i < published; i++) {
         read_one(slow, i);
+        read_one(healthy, i);
+    }
     publish(&h, "s", NULL, "after");
     expect_data(slow, "after");
-    for (size_t i = 0; i < published; i++)
-        read_one(healthy, i);
     expect_data(healthy, "after");
     cr_assert_eq(stream_number(&h, "s", "drops"), 0u);
     cr_assert_eq(stream_number(&h, "s", "gaps"), 0u);
