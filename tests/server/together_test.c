@@ -1,8 +1,11 @@
 /* Several streams over one connection: each event says where it is from, and one id resumes them all. */
 #include "fixture.h"
 
+#include "clock.h"
+
 #include <criterion/criterion.h>
 #include <sse/event.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -525,21 +528,32 @@ Test(together, as_many_names_as_can_resume)
     stop();
 }
 
-static int for_three_seconds(void *user, const sse_request *request)
+static _Atomic uint64_t now_ns = 1000000000000;
+
+static uint64_t clock_of_the_test(void) { return now_ns; }
+
+static int for_an_hour(void *user, const sse_request *request)
 {
     (void)user;
-    sse_request_set_expiry(request, (int64_t)time(NULL) + 3);
+    sse_request_set_expiry(request, (int64_t)time(NULL) + 3600);
     return 0;
 }
 
 /* The permission ends for all, and they are told, although the stream that leads has ended before. */
 Test(together, expire_when_the_lead_has_ended)
 {
+    sse__clock_set_source(clock_of_the_test);
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = for_three_seconds;
+    options.callbacks.authorize = for_an_hour;
+    options.request_timeout_ms = SSE_OFF;
+    options.drain_ms = SSE_OFF; /* its end would wait for the test's clock */
+    options.threads = 1;
     start_with(&options);
     http_conn *c = join(port, query);
     remove_stream(0, 1);
+    now_ns += (uint64_t)3601 * 1000000000;
+    cr_assert_eq(status_of(port, "GET", "/healthz", NULL, NULL),
+                 200); /* the loop looks at the clock */
     http_block farewell;
     cr_assert_eq(http_next_block(c, &farewell, LONG), HTTP_OK);
     cr_assert_str_eq(farewell.comment, "the permission has expired");
