@@ -6,6 +6,7 @@
 #include "../support/cert.h"
 #include "alloc_fail.h"
 #include "hub.h"
+#include "loop_internal.h"
 #include "reload.h"
 
 #include <criterion/criterion.h>
@@ -322,6 +323,44 @@ static void request_with_failures(const char *request, int status, size_t at_lea
 Test(alloc, subscribing)
 {
     request_with_failures("GET /events?stream=s HTTP/1.1\r\nHost: localhost\r\n\r\n", 200, 3);
+}
+
+static bool two_are_accepted(void *arg)
+{
+    (void)arg;
+    return totals(server).connections == 2;
+}
+
+/* No memory for the shard that a connection belongs to: the one that runs serves it. */
+Test(alloc, a_shard_that_runs_does_for_one_that_cannot_start)
+{
+    bool failed = true;
+    size_t others = 0;
+    for (size_t i = 0; failed && i < MOST; i++) {
+        start(NULL);
+        uint32_t n = server->loops[0]->nshards;
+        cr_assert_neq((uint32_t)sse__strhash("s", 1) % n, (uint32_t)sse__strhash("t", 1) % n);
+        http_conn *other = join(port, "s"), *c = http_connect(port);
+        http_response r;
+        cr_assert_eq(shards_after(server, "s"), 1);
+        cr_assert(wait_until(two_are_accepted, NULL, LONG));
+        failed =
+            peek_answer(http_fd(c), "GET /events?stream=t HTTP/1.1\r\nHost: localhost\r\n\r\n", i);
+        bool answered = http_read_head(c, &r, LONG), served = answered && r.status == 200;
+        bool shared = served && shards_after(server, "t") == 1;
+        cr_assert(served || failed);
+        cr_assert_not(shared && !failed);
+        if (shared)
+            expect_nothing_but(server, c, "t", "served");
+        others += shared;
+        if (answered)
+            http_response_fini(&r);
+        http_close(c);
+        http_close(other);
+        sse_server_free(server);
+    }
+    cr_assert_not(failed);
+    cr_assert_eq(others, 1, "%zu: once it was the shard that there was no memory for", others);
 }
 
 Test(alloc, subscribing_after_an_unknown_id)

@@ -3,6 +3,7 @@
 #include "fixture.h"
 
 #include "hub.h"
+#include "loop_internal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -210,6 +211,67 @@ Test(descriptors, every_number_of_them)
     cr_assert(wait_until(all_places_are_back, NULL, LONG));
     sse_server_free(server);
     cr_assert_lt(wait_count_fds(0), idle);
+}
+
+/* A stream that is at home in another shard than those before it. */
+static const char *name_of_another_shard(bool used[SSE__SHARDS])
+{
+    static char name[16];
+    static unsigned number;
+    uint32_t home;
+    do {
+        int len = snprintf(name, sizeof name, "far%u", number++);
+        home = (uint32_t)sse__strhash(name, (size_t)len) % server->loops[0]->nshards;
+    } while (used[home]);
+    used[home] = true;
+    return name;
+}
+
+/* The last descriptors are the connections': none is left for the shards that they belong to. */
+Test(descriptors, a_shard_that_runs_does_for_those_that_cannot_start)
+{
+    enum { FAR = 4 };
+    static bool used[SSE__SHARDS];
+    static char names[FAR + 1][16];
+    sse_server_options options = fixture_options();
+    options.threads = 1;
+    options.logger = (sse_logger){.fn = on_log};
+    server = serve(&options, &port);
+    http_conn *c[FAR + 1];
+    int fds[FAR];
+    for (int i = 0; i <= FAR; i++) {
+        strcpy(names[i], name_of_another_shard(used));
+        create(server, names[i]);
+    }
+    c[FAR] = join(port, names[FAR]);
+    cr_assert_eq(shards_after(server, names[FAR]), 1);
+    for (int i = 0; i < FAR; i++)
+        fds[i] = new_socket(AF_INET);
+    fill_all_but(FAR);
+    for (int i = 0; i < FAR; i++)
+        connect_tcp(fds[i]);
+    uint64_t one = 1;
+    cr_assert(wait_until(has_failed, &one, LONG), "all are accepted, and no more could be");
+    for (int i = 0; i < FAR; i++) {
+        char target[48];
+        snprintf(target, sizeof target, "/events?stream=%s", names[i]);
+        c[i] = http_wrap(fds[i]);
+        cr_assert(http_send_request(c[i], "GET", target, NULL, NULL, 0, LONG));
+        expect_200(c[i]);
+        cr_assert_eq(shards_after(server, names[i]), 1);
+    }
+    for (int i = 0; i <= FAR; i++) {
+        say(server, names[i], names[i]);
+        expect_data(c[i], names[i]);
+    }
+    release();
+    http_close(c[0]);
+    wait_subscribers(server, names[0], 0);
+    c[0] = join(port, names[0]);
+    cr_assert_eq(shards_after(server, names[0]), 2, "its own, now that it can be started");
+    for (int i = 0; i <= FAR; i++)
+        http_close(c[i]);
+    sse_server_free(server);
 }
 
 /* Making and listening themselves. */

@@ -2,6 +2,8 @@
 #include "fixture.h"
 
 #include "cert.h"
+#include "hub.h"
+#include "loop_internal.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -218,6 +220,17 @@ void wait_published(sse_server *server, const char *stream, uint64_t n)
 {
     wanted w = {.server = server, .stream = stream, .n = n};
     cr_assert(wait_until(has_published, &w, LONG));
+}
+
+/* The loop's thread starts them. What it had done by then we know by the stream's mutex. */
+size_t shards_after(sse_server *server, const char *stream)
+{
+    const sse__loop *loop = server->loops[0];
+    size_t n = 0;
+    cr_assert_gt(stats_of(server, stream).subscribers, 0);
+    for (uint32_t i = 0; i < loop->nshards; i++)
+        n += loop->shards[i] != NULL;
+    return n;
 }
 
 const char *bulk(size_t n)

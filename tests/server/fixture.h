@@ -59,6 +59,10 @@ void wait_subscribers(sse_server *server, const char *stream, uint64_t n);
 void wait_left(sse_server *server, sse_leave_reason reason, uint64_t n);
 void wait_published(sse_server *server, const char *stream, uint64_t n); /* and processed */
 
+/* How many shards the first loop has started, for connections without TLS, until somebody subscribed to this stream: one who is
+ * still there, or it fails. */
+size_t shards_after(sse_server *server, const char *stream);
+
 /* Data of so many bytes, NUL-terminated, static. */
 const char *bulk(size_t n);
 

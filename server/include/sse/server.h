@@ -162,7 +162,9 @@ typedef struct sse_server_options {
                                     0 = 10000 */
     uint32_t
         drain_ms; /* sse_server_stop(): time to deliver what is queued; 0 = 5000; SSE_OFF = none */
-    uint32_t auto_stream_idle_ms; /* an automatic stream idle for so long is removed; 0 = 60000 */
+    uint32_t
+        auto_stream_idle_ms; /* an automatic stream idle for so long is removed, at most a sixteenth of the time and a
+                                     second later; 0 = 60000 */
     uint32_t
         metrics_streams; /* streams that /metrics has series of their own for, the first by name: each series costs the one
                                  who stores them; 0 = none */
