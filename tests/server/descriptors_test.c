@@ -253,7 +253,7 @@ Test(descriptors, a_shard_that_runs_does_for_those_that_cannot_start)
     uint64_t one = 1;
     cr_assert(wait_until(has_failed, &one, LONG), "all are accepted, and no more could be");
     for (int i = 0; i < FAR; i++) {
-        char target[48];
+        char target[128];
         snprintf(target, sizeof target, "/events?stream=%s", names[i]);
         c[i] = http_wrap(fds[i]);
         cr_assert(http_send_request(c[i], "GET", target, NULL, NULL, 0, LONG));
