@@ -18,10 +18,10 @@ if(SSE_SANITIZE MATCHES "thread")
   set(SSE_TEST_RUNTIME ${PROJECT_SOURCE_DIR}/tests/support/criterion_tsan.c)
 endif()
 
-# sse_test(NAME SOURCES files LINK libs [LABELS labels] [ENVIRONMENT vars] [TIMEOUT seconds] [EXPECT_RED regex]):
+# sse_test(NAME SOURCES files LINK libs [LABELS labels] [ENVIRONMENT vars] [TIMEOUT seconds] [JOBS n] [EXPECT_RED regex]):
 # a criterion program that ctest runs. With EXPECT_RED ctest passes when the program fails and its output matches.
 function(sse_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT;EXPECT_RED" "SOURCES;LINK;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;JOBS;EXPECT_RED" "SOURCES;LINK;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${ARG_SOURCES} ${SSE_TEST_RUNTIME})
   set_target_properties(${name} PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support
@@ -33,8 +33,11 @@ function(sse_test name)
   if(ARG_EXPECT_RED)
     set(judge sh ${PROJECT_SOURCE_DIR}/tests/canary/expect-red ${ARG_EXPECT_RED})
   endif()
+  if(NOT ARG_JOBS)
+    set(ARG_JOBS 2)
+  endif()
   add_test(NAME ${name}
-    COMMAND ${judge} ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs 2)
+    COMMAND ${judge} ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs ${ARG_JOBS})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
