@@ -441,12 +441,7 @@ Test(callbacks, a_permission_may_end_at_any_time)
     for (size_t i = 0; i < sizeof over / sizeof over[0]; i++) {
         atomic_store(&moment, over[i]);
         http_conn *c = join(port, "s");
-        http_block farewell;
-        cr_assert_eq(http_next_block(c, &farewell, LONG), HTTP_OK);
-        cr_assert_str_eq(farewell.comment, "the permission has expired");
-        http_block_fini(&farewell);
-        expect_end(c);
-        http_close(c);
+        expect_farewell(c);
         wait_left(server, SSE_LEFT_EXPIRED, i + 1);
     }
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {

@@ -139,6 +139,16 @@ void expect_end(http_conn *c)
     cr_assert_eq(result, HTTP_END, "%d", (int)result);
 }
 
+void expect_farewell(http_conn *c)
+{
+    http_block block;
+    cr_assert_eq(http_next_block(c, &block, LONG), HTTP_OK);
+    cr_assert_str_eq(block.comment ? block.comment : "", "the permission has expired");
+    http_block_fini(&block);
+    expect_end(c);
+    http_close(c);
+}
+
 void expect_nothing_but(sse_server *server, http_conn *c, const char *stream, const char *marker)
 {
     say(server, stream, marker);

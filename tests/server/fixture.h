@@ -43,6 +43,8 @@ void expect_numbers(http_conn *c, uint64_t first, uint64_t n);
 uint64_t expect_gap(http_conn *c);
 /* The stream ends as it should. What still comes before is dropped. */
 void expect_end(http_conn *c);
+/* The next block says that the permission has expired, and the stream ends. Closes the connection. */
+void expect_farewell(http_conn *c);
 /* Nothing more has come, as far as a marker shows that is published now. */
 void expect_nothing_but(sse_server *server, http_conn *c, const char *stream, const char *marker);
 

@@ -207,16 +207,6 @@ static int for_some_seconds(void *user, const sse_request *request)
     return 0;
 }
 
-static void expect_farewell(http_conn *c)
-{
-    http_block block;
-    cr_assert_eq(http_next_block(c, &block, LONG), HTTP_OK);
-    cr_assert_str_eq(block.comment, "the permission has expired");
-    http_block_fini(&block);
-    expect_end(c);
-    http_close(c);
-}
-
 /* A permission ends although nothing else happens on the connection, and nobody of the user's looks at the time. */
 MOUNT_TEST(ends_permissions)
 {

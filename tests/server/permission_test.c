@@ -62,16 +62,6 @@ static http_conn *join_until(const char *ends)
     return c;
 }
 
-static void expect_farewell(http_conn *c)
-{
-    http_block block;
-    cr_assert_eq(http_next_block(c, &block, LONG), HTTP_OK);
-    cr_assert_str_eq(block.comment ? block.comment : "", "the permission has expired");
-    http_block_fini(&block);
-    expect_end(c);
-    http_close(c);
-}
-
 static uint64_t expired(void) { return totals(server).left[SSE_LEFT_EXPIRED]; }
 
 /* The wall clock has gone on by some of the test's own seconds since the permission was given: a minute is more than that. */

@@ -554,12 +554,7 @@ Test(together, expire_when_the_lead_has_ended)
     now_ns += (uint64_t)3601 * 1000000000;
     cr_assert_eq(status_of(port, "GET", "/healthz", NULL, NULL),
                  200); /* the loop looks at the clock */
-    http_block farewell;
-    cr_assert_eq(http_next_block(c, &farewell, LONG), HTTP_OK);
-    cr_assert_str_eq(farewell.comment, "the permission has expired");
-    http_block_fini(&farewell);
-    expect_end(c);
-    http_close(c);
+    expect_farewell(c);
     wait_left(server, SSE_LEFT_EXPIRED, STREAMS - 1);
     stop();
 }
