@@ -36,10 +36,16 @@ static void unlink_pending(sse__loop *loop, sse__pending *pending)
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, pending->fd, NULL);
 }
 
+void sse__place_free(struct sse_server *hub, sse__visitor *place)
+{
+    if (place) /* else there may be no limits at all: then not even the clock is read */
+        sse__admission_leave(hub->admission, place, sse__now_ns());
+}
+
 void sse__pending_drop(sse__loop *loop, sse__pending *pending)
 {
     close(pending->fd);
-    sse__admission_leave(loop->hub->admission, pending->visitor, sse__now_ns());
+    sse__place_free(loop->hub, pending->visitor);
     /* One that is refused is never handed over: it is its own loop that drops it. */
     if (pending->denial != SSE__DENIED_NOT)
         loop->ndenied--;
@@ -99,7 +105,7 @@ void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
     shard->arriving = pending->visitor;
     (void)sse__mhd_add(shard->daemon, fd, (struct sockaddr *)&pending->address,
                        pending->address_len);
-    sse__admission_leave(loop->hub->admission, shard->arriving, sse__now_ns()); /* not taken */
+    sse__place_free(loop->hub, shard->arriving); /* not taken */
     shard->arriving = NULL;
     free(pending);
     sse__loop_activate(shard);
@@ -233,7 +239,7 @@ static void take(sse__loop *loop, const sse__listener *listener, int fd,
     if (entry.denial == SSE__DENIED_NOT || may_wait(loop, listener, entry.denial))
         pending = calloc(1, sizeof *pending);
     if (!pending && entry.denial == SSE__DENIED_NOT) {
-        sse__admission_leave(hub->admission, entry.visitor, sse__now_ns());
+        sse__place_free(hub, entry.visitor);
         entry.denial = SSE__DENIED_MEMORY;
     }
     if (entry.denial != SSE__DENIED_NOT)

@@ -234,8 +234,6 @@ static void leave_locked(sse__admission *a, sse__visitor *visitor, uint64_t now_
 
 void sse__admission_leave(sse__admission *a, sse__visitor *visitor, uint64_t now_ns)
 {
-    if (!visitor)
-        return;
     sse__mutex_lock(&a->mu);
     leave_locked(a, visitor, latest_locked(a, now_ns));
     sse__mutex_unlock(&a->mu);

@@ -41,7 +41,7 @@ SSE_NODISCARD sse_err sse__admission_new(const sse__admission_limits *limits,
 /* NULL is fine. */
 void sse__admission_free(sse__admission *admission);
 
-/* A connection has come from this address; and gives its place back (NULL is fine).
+/* A connection has come from this address; and gives its place back.
  * Thread:  any; any lock but one of the rank LEAF may be held. */
 sse__entry sse__admission_enter(sse__admission *admission, const struct sockaddr *address,
                                 uint64_t now_ns);

@@ -86,6 +86,10 @@ void sse__conn_expire(sse__loop *loop, uint64_t now_ms);
  * be cut off. */
 bool sse__pending_find_stream(const char *line, size_t n, sse_str *out);
 
+/* The place of an address is free again. NULL: nobody has counted it.
+ * Thread:  any. */
+void sse__place_free(struct sse_server *hub, sse__visitor *place);
+
 /* ---- refusal.c: loop's thread only ---- */
 
 /* The request of one that is refused has come: answer it, unless the answer would do harm. */

@@ -184,7 +184,7 @@ void sse__conn_free(sse__conn *conn)
 {
     sse__conn_relax(conn);
     sse__identity_unref(conn->identity);
-    sse__admission_leave(conn->shard->hub->admission, conn->visitor, sse__now_ns());
+    sse__place_free(conn->shard->hub, conn->visitor);
     free(conn);
 }
 

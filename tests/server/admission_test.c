@@ -178,7 +178,6 @@ Test(admission, connections_of_an_address)
         leave(b);
         cr_assert_eq(addresses(), 0, "without a rate nothing is remembered");
     }
-    leave(NULL);
 }
 
 Test(admission, both_limits)
