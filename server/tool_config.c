@@ -107,6 +107,16 @@ struct file {
     enum tool_exit result;
 };
 
+/* The library tells of a section only with the option below it, if there is one. Length of "[NAME]" at *line; 0: it is something else. */
+static size_t section_at(const char **line, bool first)
+{
+    if (first && strncmp(*line, "\xef\xbb\xbf", 3) == 0)
+        *line += 3; /* a byte order mark, which the library skips */
+    *line += strspn(*line, " \t");
+    const char *end = **line == '[' ? strchr(*line, ']') : NULL;
+    return end ? (size_t)(end - *line) + 1 : 0;
+}
+
 /* fgets() from memory, as libinih wants it; counts lines for the messages. */
 static char *next_line(char *out, int size, void *user)
 {
@@ -126,6 +136,13 @@ static char *next_line(char *out, int size, void *user)
     memcpy(out, start, n);
     out[n] = '\0';
     f->at += n;
+    const char *line = out;
+    size_t section = section_at(&line, f->line == 1);
+    if (section > 0) {
+        f->result = complain(f->config, "%s:%u: sections such as %.*s have no meaning here",
+                             f->config->file, f->line, (int)section, line);
+        return NULL;
+    }
     return out;
 }
 
@@ -154,12 +171,8 @@ static int take_down_line(void *user, const char *section, const char *name, con
     struct file *f = user;
     config *c = f->config;
     const tool_option *option = find_in_file(c, name);
-    if (f->result != TOOL_GO_ON)
-        return 0;
-    if (*section) {
-        f->result = complain(c, "%s:%u: sections such as [%s] have no meaning here", c->file,
-                             f->line, section);
-    } else if (!option) {
+    (void)section; /* there is none: next_line() */
+    if (!option) {
         f->result = complain(c, "%s:%u: unknown option '%s'", c->file, f->line, name);
     } else if (option->value) {
         take_down(c, option, value, f->line);

@@ -107,7 +107,11 @@ Test(server_config, mistakes_are_told_with_their_line)
     refused("\n\nbuffer = 0\n", 3, "'buffer': '0' is not valid, it takes N");
     refused("base64 = perhaps\n", 1, "'base64': 'perhaps' is not valid, it takes yes or no");
     refused("stream = a\nonly words\n", 2, "NAME = VALUE");
-    refused("[server]\nstream = a\n", 2, "[server]");
+    refused("[server]\nstream = a\n", 1, "[server]");
+    refused("stream = a\n\n \t[a]\n# comment\n\nstream = b\n", 3, "[a]");
+    refused("stream = a\n[with nothing below]", 2, "[with nothing below]");
+    refused("\xef\xbb\xbf[marked]\r\nstream = a\n", 1, "[marked]");
+    refused("[open = a\n", 1, "NAME = VALUE");
     refused("# config\nconfig = other\n", 2, "'config'");
     refused("check-config = yes\n", 1, "'check-config'");
     refused("stream =\n", 1, "'stream': '' is not valid");
