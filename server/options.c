@@ -3,9 +3,12 @@
 #include "header.h"
 #include "hub.h"
 #include "reload.h"
+#include "response_header.h"
 #include "tls.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* Far beyond what makes sense, and far from where sums of them overflow. */
@@ -21,14 +24,48 @@ void sse_server_options_init(sse_server_options *options)
     options->stream.size = sizeof options->stream;
 }
 
-static bool good_header(const char *header)
+/* Two of these, or another one than ours, and the client misses where an answer ends, what is in it, or what it may do with it. */
+static bool is_ours(const char *line)
 {
-    /* These are what makes it an event stream. */
-    static const char *const ours[] = {"Content-Type", "Content-Length", "Transfer-Encoding"};
-    bool good = header && sse__header_valid(header) && *sse__header_value(header);
-    for (size_t i = 0; good && i < sizeof ours / sizeof ours[0]; i++)
-        good = !sse__header_is(header, ours[i]);
-    return good;
+    static const char *const ours[] = {
+        "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding",
+        "Trailer",      "Connection",     "Keep-Alive",       "Upgrade",
+        "Date",         "Allow",          "Retry-After",      "WWW-Authenticate"};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (sse__header_is(line, ours[i]))
+            return true;
+    return false;
+}
+
+const char *sse__response_header_problem(const char *line)
+{
+    static const char cors[] = "Access-Control-";
+    if (!line || !sse__header_valid(line))
+        return "it is not 'Name: value'";
+    if (!*sse__header_value(line))
+        return "it has no value";
+    if (is_ours(line))
+        return "the server sets this header by itself";
+    if (strncasecmp(line, cors, sizeof cors - 1) == 0)
+        return "the server sets this header by itself, for the origins that it is given";
+    return NULL;
+}
+
+static bool good_headers(const sse_server_options *options)
+{
+    if (options->header_count > SSE__HEADERS_MAX) {
+        sse__log(&options->logger, SSE_LOG_ERROR, "there are %zu headers, and %d are possible",
+                 options->header_count, SSE__HEADERS_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < options->header_count; i++) {
+        const char *line = options->headers[i], *why = sse__response_header_problem(line);
+        if (!why)
+            continue;
+        sse__log(&options->logger, SSE_LOG_ERROR, "header '%s': %s", line ? line : "", why);
+        return false;
+    }
+    return true;
 }
 
 static bool good_origins(const char *const *origins, size_t n)
@@ -78,11 +115,8 @@ static sse_err check(const sse_server_options *options)
     if (options->connect_burst > MAX_BURST ||
         (options->connect_burst > 0 && options->connects_per_minute == 0))
         return SSE_EINVAL;
-    if (options->header_count > SSE__HEADERS_MAX)
+    if (!good_headers(options))
         return SSE_EINVAL;
-    for (size_t i = 0; i < options->header_count; i++)
-        if (!good_header(options->headers[i]))
-            return SSE_EINVAL;
     return good_origins(options->cors_origins, options->cors_origin_count) ? SSE_OK : SSE_EINVAL;
 }
 

@@ -252,8 +252,7 @@ static enum tool_exit create_server(program *p)
     if (err == SSE_ECERT)
         return config_refuse(&p->config, "tls-cert", "%s", p->error);
     if (err == SSE_EINVAL)
-        return tool_misuse(&p->config.tool, "--header makes no sense: one that the server sets by "
-                                            "itself, one without a value, or more than 32");
+        return tool_misuse(&p->config.tool, "%s", *p->error ? p->error : sse_strerror(err));
     log_error("%s", sse_strerror(err));
     return TOOL_UNAVAILABLE;
 }

@@ -6,6 +6,8 @@
  * One thread. */
 #include "tool_config.h"
 
+#include "response_header.h"
+
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
@@ -42,6 +44,14 @@ static const config_setting *find_setting(const config *c, const char *option)
     return found;
 }
 
+/* line 0: the command line. */
+static enum tool_exit refuse_at(const config *c, const char *option, unsigned line, const char *why)
+{
+    if (line > 0)
+        return complain(c, "%s:%u: '%s': %s", c->file, line, option, why);
+    return complain(c, "option '--%s': %s%s", option, why, c->running ? "" : " (see --help)");
+}
+
 enum tool_exit config_refuse(const config *c, const char *option, const char *format, ...)
 {
     char why[1024];
@@ -50,9 +60,7 @@ enum tool_exit config_refuse(const config *c, const char *option, const char *fo
     vsnprintf(why, sizeof why, format, args);
     va_end(args);
     const config_setting *said = find_setting(c, option);
-    if (said && said->line > 0)
-        return complain(c, "%s:%u: '%s': %s", c->file, said->line, option, why);
-    return complain(c, "option '--%s': %s%s", option, why, c->running ? "" : " (see --help)");
+    return refuse_at(c, option, said ? said->line : 0, why);
 }
 
 /* ---- taking down ---- */
@@ -222,16 +230,27 @@ static bool overruled(const config *c, const config_setting *setting)
     return false;
 }
 
-static enum tool_exit apply(config *c, const config_setting *setting)
+/* Why the value is of no use, into `why`. */
+static bool is_refused(const config *c, const config_setting *setting, char *why, size_t size)
 {
     const tool_option *option = setting->option;
-    if (overruled(c, setting) || option->set(option->target, setting->value))
+    const char *problem =
+        option->target == &c->headers ? sse__response_header_problem(setting->value) : NULL;
+    if (problem)
+        snprintf(why, size, "'%.600s': %s", setting->value, problem);
+    else if (!option->set(option->target, setting->value))
+        snprintf(why, size, "'%.600s' is not valid, it takes %s", setting->value, option->value);
+    else
+        return false;
+    return true;
+}
+
+static enum tool_exit apply(const config *c, const config_setting *setting)
+{
+    char why[1024];
+    if (overruled(c, setting) || !is_refused(c, setting, why, sizeof why))
         return TOOL_GO_ON;
-    if (setting->line > 0)
-        return complain(c, "%s:%u: '%s': '%s' is not valid, it takes %s", c->file, setting->line,
-                        option->name, setting->value, option->value);
-    return complain(c, "option '--%s': '%s' is not valid, it takes %s (see --help)", option->name,
-                    setting->value, option->value);
+    return refuse_at(c, setting->option->name, setting->line, why);
 }
 
 static void complete(config *c)

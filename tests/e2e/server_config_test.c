@@ -121,6 +121,11 @@ Test(server_config, mistakes_are_told_with_their_line)
     refused("connection-memory = 100\n", 1, "'connection-memory'");
     refused("stream = a\n\npublish-token-file = /nonexistent/tokens\n", 3, "No such file");
     refused("listen = 0.0.0.0:0\n", 1, "not loopback");
+    refused("header = X-A: b\nheader = Connection: x\nheader = X-C: d\n", 2,
+            "'header': 'Connection: x': the server sets this header by itself");
+    refused("header = Access-Control-Allow-Origin: *\n", 1, "for the origins that it is given");
+    refused("header = X-Empty:\n", 1, "'X-Empty:': it has no value");
+    refused("header = words\n", 1, "'words': it is not 'Name: value'");
     refused("  a = b\nstream = a", 1, "'a'");
 }
 
@@ -159,7 +164,7 @@ Test(server_config, check_config_opens_nothing)
     proc_free(p);
     hub_end(&h);
     tool_fails("sse-server", ARGS("--check-config", "--header=Content-Type: text/html"), NULL, 64,
-               "--header");
+               "option '--header': 'Content-Type: text/html': the server sets this header");
     p = tool_run("sse-server", ARGS("--help"), NULL, 0);
     cr_assert(strstr(out_of(p), "--config FILE") && strstr(out_of(p), "--check-config"));
     proc_free(p);

@@ -168,8 +168,10 @@ typedef struct sse_server_options {
     uint32_t
         metrics_streams; /* streams that /metrics has series of their own for, the first by name: each series costs the one
                                  who stores them; 0 = none */
-    const char *const *headers; /* extra response headers, "Name: value", at most 32; copied */
-    size_t header_count;        /* of headers */
+    /* Extra response headers, "Name: value", at most 32. None that the server sets by itself, except Cache-Control and
+     * X-Accel-Buffering, which they replace. Copied. */
+    const char *const *headers;
+    size_t header_count; /* of headers */
     const char *const
         *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
     size_t cors_origin_count; /* of cors_origins */
