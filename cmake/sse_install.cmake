@@ -4,6 +4,9 @@
 # Components, of which cmake/sse_deb.cmake makes packages: core, server, client (shared libraries), development, tools.
 
 set(SSE_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/sse)
+set(SSE_ZSH_COMPLETION_DIR ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING
+  "Where the completion of zsh goes, below the prefix. Debian's zsh looks below /usr/local here, below /usr in share/zsh/vendor-completions.")
+mark_as_advanced(SSE_ZSH_COMPLETION_DIR)
 
 # The pkg-config file is written while installing: only then `cmake --install --prefix` is known.
 function(sse_install_pkgconfig output description requires packages)
@@ -79,7 +82,7 @@ function(sse_install_program name)
   install(FILES ${PROJECT_SOURCE_DIR}/completion/sse.fish RENAME ${name}.fish
     DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT tools)
   install(FILES ${PROJECT_SOURCE_DIR}/completion/_sse
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT tools)
+    DESTINATION ${SSE_ZSH_COMPLETION_DIR} COMPONENT tools)
 endfunction()
 
 # Once, at the end: the CMake package of all that was built.

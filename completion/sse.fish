@@ -27,11 +27,12 @@ function __sse_needs_command
     end
 end
 
-# What the help calls the value of the option before the cursor; nothing when it has none.
+# What the help calls the value of the option before the cursor, or of that in `--name=value`; nothing when it has none.
 function __sse_kind
     set -l words (commandline -opc)
     set -l option $words[-1]
-    string match -q -- '--*' $option; or return 1
+    string match -q -- '--*=*' (commandline -ct); and set option (string split -m1 = -- (commandline -ct))[1]
+    string match -qr -- '^--[a-z0-9-]+$' $option; or return 1
     __sse_help | sed -nE "s/^  $option ('[^']*'|[^ ]+)( .*)?\$/\1/p"
 end
 
@@ -41,15 +42,23 @@ end
 
 function __sse_values
     set -l kind (__sse_kind)
+    set -l value (commandline -ct)
+    set -l before ''
+    if string match -q -- '--*=*' $value
+        set before (string split -m1 = -- $value)[1]=
+        set value (string split -m1 = -- $value)[2]
+    end
+    set -l found
     switch "$kind"
         case '@*FILE*'
-            string match -q '@*' -- (commandline -ct)
-            and printf '@%s\n' (__fish_complete_path (string sub -s 2 -- (commandline -ct)))
+            string match -q '@*' -- $value
+            and set found @(__fish_complete_path (string sub -s 2 -- $value))
         case '*FILE*' PATH DIR
-            __fish_complete_path (commandline -ct)
+            set found (__fish_complete_path $value)
         case '*|*'
-            string split '|' -- $kind
+            set found (string split '|' -- $kind)
     end
+    printf '%s\n' $before$found
 end
 
 # The text of a long option is on the line below it.

@@ -34,7 +34,11 @@ ask_fish() {
 }
 # zsh completes only in a terminal: one of its own (zpty), in which the candidates are listed between marks.
 ask_zsh() {
-    zsh -f "$source/tests/install/zsh-complete" "$tree/share/zsh/site-functions" "$*" | sort -u
+    zsh -f "$source/tests/install/zsh-complete" "$tree/share/zsh/site-functions" capture "$*" | sort -u
+}
+# The line after one press of the tabulator.
+tab_zsh() {
+    zsh -f "$source/tests/install/zsh-complete" "$tree/share/zsh/site-functions" tab "$*"
 }
 
 for shell in bash fish zsh; do
@@ -51,5 +55,11 @@ for shell in bash fish zsh; do
     expect "$shell: a file behind @" @token.txt "$(ask_$shell sse-sub --body @tok)"
     expect "$shell: a value that nobody can guess" "" "$(ask_$shell sse-pub --header '')"
 done
+expect "fish: values behind =" --format=json "$(ask_fish sse-sub --format=j)"
+expect "fish: a file behind =" --token-file=token.txt "$(ask_fish sse-sub --token-file=tok)"
+expect "fish: a file behind =@" --body=@token.txt "$(ask_fish sse-sub --body=@tok)"
+expect "fish: no value behind =" "" "$(ask_fish sse-pub --header=)"
+expect "zsh: the only option is put in at once" "sse-server --anonymous-publish " "$(tab_zsh sse-server --anonymous-p)"
+expect "zsh: one with a value, behind a URL" "sse-sub http://x --cacert=" "$(tab_zsh sse-sub http://x --cac)"
 expect "bash: values behind =" json "$(ask_bash sse-sub --format=j)"
 expect "bash: all values behind =" "$(printf 'data\njson\nsse')" "$(ask_bash sse-sub --format=)"

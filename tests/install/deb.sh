@@ -65,6 +65,11 @@ for program in sse-server sse-sub sse-pub sse-bench; do
     expect "$program" "$program 0.1.0" "$("$root/usr/bin/$program" --version)"
     [ -e "$root/usr/share/man/man1/$program.1.gz" ] || fail "no manual page for $program"
 done
+# Debian's zsh finds the completion.
+if command -v zsh >/dev/null; then
+    zsh_dir=$(dirname "$(find "$root/usr/share/zsh" -name _sse)")
+    zsh -f -c 'print -l $fpath' | grep -qxF "${zsh_dir#"$root"}" || fail "zsh does not look for _sse in ${zsh_dir#"$root"}"
+fi
 mkfifo "$dir/said"
 "$root/usr/bin/sse-server" --listen 127.0.0.1:0 --stream news >"$dir/said" &
 server=$!
