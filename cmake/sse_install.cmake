@@ -101,6 +101,10 @@ function(sse_install_package)
   install(FILES ${PROJECT_BINARY_DIR}/sse-config.cmake ${PROJECT_BINARY_DIR}/sse-config-version.cmake
     DESTINATION ${SSE_CMAKE_DIR} COMPONENT development)
 
+  # For people to start from, also those of a library that was not built.
+  install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libsse-dev COMPONENT development
+    FILES_MATCHING PATTERN "*.c")
+
   set(pages libsse sse_parser sse_chan)
   foreach(name IN LISTS components)
     if(NOT name STREQUAL "core")

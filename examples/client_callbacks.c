@@ -47,8 +47,10 @@ static void on_close(void *user, sse_subscription *sub, const sse_client_error *
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2) {
+        fputs("usage: client_callbacks URL [STREAM]\n", stderr);
         return 64;
+    }
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);

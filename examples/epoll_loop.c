@@ -37,8 +37,10 @@ static bool take_line(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2) {
+        fputs("usage: epoll_loop URL [STREAM]\n", stderr);
         return 64;
+    }
     sse_chan *chan;
     sse_client *client;
     if (sse_chan_new(NULL, &chan) != SSE_OK || sse_client_new(argv[1], NULL, &client) != SSE_OK ||

@@ -29,8 +29,10 @@ static void on_error(void *user, sse_subscription *sub, const sse_client_error *
 
 int main(int argc, char **argv)
 {
-    if (argc < 3)
+    if (argc < 3) {
+        fputs("usage: llm_stream URL JSON [HEADER]\n", stderr);
         return 64;
+    }
     const char *headers[] = {"Content-Type: application/json", argc > 3 ? argv[3] : NULL, NULL};
     sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
     options.headers = headers;

@@ -50,8 +50,10 @@ static void on_retry(void *user, sse_subscription *sub, const sse_client_error *
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2) {
+        fputs("usage: own_reconnect URL [STREAM]\n", stderr);
         return 64;
+    }
     strategy s = {.tries = 3, .first_ms = 20};
     sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
     options.next_delay = next_delay;

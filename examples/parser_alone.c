@@ -4,6 +4,7 @@
  */
 #include <sse/parser.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static int on_event(void *user, const sse_event *event)
 {
@@ -20,9 +21,9 @@ int main(void)
     sse_parser_callbacks callbacks = {.on_event = on_event};
     if (sse_parser_new(NULL, &callbacks, &number, &parser) != SSE_OK)
         return 1;
-    char bytes[4096];
-    for (size_t n; (n = fread(bytes, 1, sizeof bytes, stdin)) > 0;)
-        if (sse_parser_feed(parser, bytes, n) != SSE_OK)
+    char bytes[4096]; /* read(), and not fread(): what has come, as it comes */
+    for (ssize_t n; (n = read(STDIN_FILENO, bytes, sizeof bytes)) > 0; fflush(stdout))
+        if (sse_parser_feed(parser, bytes, (size_t)n) != SSE_OK)
             break;
     if (sse_parser_reset(parser))
         fputs("the last event was cut off\n", stderr);

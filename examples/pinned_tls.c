@@ -35,8 +35,10 @@ static void on_error(void *user, sse_subscription *sub, const sse_client_error *
 
 int main(int argc, char **argv)
 {
-    if (argc < 3)
+    if (argc < 3) {
+        fputs("usage: pinned_tls URL PIN\n", stderr);
         return 64;
+    }
     sse_client_options options = SSE_CLIENT_OPTIONS_INIT;
     options.on_request = pin_key;
     options.user = argv[2];

@@ -24,8 +24,10 @@ static void *work(void *arg)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2) {
+        fputs("usage: worker_pool URL [STREAM]\n", stderr);
         return 64;
+    }
     sse_chan_options chan_options = SSE_CHAN_OPTIONS_INIT;
     chan_options.capacity = 64;
     sse_client_options options = SSE_CLIENT_OPTIONS_INIT;

@@ -59,6 +59,39 @@ Test(examples, parser_alone)
     proc_free(p);
 }
 
+/* A live stream does not end: what has come is shown while the pipe is open. */
+Test(examples, parser_alone_shows_what_has_come)
+{
+    const char *const argv[] = {example("parser_alone"), NULL};
+    proc *p = proc_start(argv);
+    cr_assert_not_null(p);
+    cr_assert(proc_write(p, "data: now\n\n", 11, DEADLINE));
+    const char *line = proc_read_line(p, DEADLINE);
+    cr_assert_not_null(line);
+    cr_assert_str_eq(line, "1 message: now");
+    proc_close_stdin(p);
+    cr_assert_eq(proc_wait(p, DEADLINE), 0);
+    proc_free(p);
+}
+
+/* Started without what they need they say what that is. */
+Test(examples, usage)
+{
+    static const char *const names[] = {"client_callbacks", "epoll_loop", "llm_stream",
+                                        "own_reconnect",    "pinned_tls", "worker_pool"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char wanted[64];
+        int code;
+        snprintf(wanted, sizeof wanted, "usage: %s URL", names[i]);
+        const char *const argv[] = {example(names[i]), NULL};
+        proc *p = proc_run(argv, "", DEADLINE, &code);
+        cr_assert_not_null(p);
+        cr_expect_eq(code, 64);
+        cr_expect_eq(strncmp(proc_stderr(p, NULL), wanted, strlen(wanted)), 0, "%s", names[i]);
+        proc_free(p);
+    }
+}
+
 static proc *ask_model(scripted *s, int *code)
 {
     char url[256];

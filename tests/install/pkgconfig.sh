@@ -42,3 +42,10 @@ for language in c c++; do
     links_libsse "$dir/all-$language-static" && fail "all-$language-static is linked with the shared library"
     run_consumers "$dir/core-$language-static" "$dir/all-$language-static"
 done
+
+# The installed examples build with the installed library; they name the two others themselves that they use.
+for example in "$tree"/share/doc/libsse-dev/examples/*.c; do
+    eval "set -- $(pkg-config --cflags --libs libsse_server libsse_client libmicrohttpd libcurl)"
+    "$cc" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror "$example" -pthread -o "$dir/$(basename "$example" .c)" "$@"
+done
+expect "parser_alone" "1 message: hello" "$(printf 'data: hello\n\n' | LD_LIBRARY_PATH=$libdir "$dir/parser_alone")"
