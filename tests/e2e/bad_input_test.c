@@ -1,12 +1,14 @@
 /* Broken, hostile and unlucky requests to sse-server: each ends in a clear error or a closed
  * connection, and a legitimate subscriber beside notices nothing. What servers do to sse-sub is in
  * bad_server_test.c. */
+#include "../support/cert.h"
 #include "e2e.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* A server with a legitimate subscriber, who gets an event after every attack. */
 typedef struct target {
@@ -92,22 +94,71 @@ Test(bad_input, methods)
     target_end(&t);
 }
 
+static void make_noise(unsigned char *noise, size_t n)
+{
+    static unsigned seed = 1;
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1103515245u + 12345u;
+        noise[i] = (unsigned char)(seed >> 16);
+    }
+}
+
 Test(bad_input, binary_noise)
 {
     target t = target_start();
-    unsigned seed = 1;
     for (int round = 0; round < 30; round++) {
         unsigned char noise[600];
-        for (size_t i = 0; i < sizeof noise; i++) {
-            seed = seed * 1103515245u + 12345u;
-            noise[i] = (unsigned char)(seed >> 16);
-        }
+        make_noise(noise, sizeof noise);
         if (round % 3 == 1)
             memcpy(noise, "GET /events?stream=s HTTP/1.1\r\n", 31);
         if (round % 3 == 2)
             memcpy(noise, "\x16\x03\x01\x02\x00\x01", 6); /* TLS */
         memcpy(noise + sizeof noise - 4, "\r\n\r\n", 4);
         attack_bytes(&t, noise, sizeof noise, 0, 400);
+    }
+    target_end(&t);
+}
+
+/* Read to the end: that the port speaks HTTPS if so, otherwise alerts of TLS at most. */
+static void expect_no_handshake(http_conn *c, bool told)
+{
+    static const char answer[] = "HTTP/1.1 400 ";
+    char bytes[4096];
+    size_t len = 0;
+    ssize_t n = 1;
+    while (n > 0) {
+        cr_assert(wait_readable(http_fd(c), LONG), "it stays open");
+        n = recv(http_fd(c), bytes + len, sizeof bytes - len, 0);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    if (told)
+        cr_assert(len > sizeof answer && memcmp(bytes, answer, sizeof answer - 1) == 0);
+    else
+        cr_assert(len == 0 || (bytes[0] == 0x15 && len < 64), "%zu bytes", len);
+}
+
+/* The same below TLS: nothing of it, a record that is none, a client's hello that ends as noise. */
+Test(bad_input, noise_in_place_of_a_handshake)
+{
+    static const unsigned char record[] = {0x16, 3, 1, 2, 0, 0xff};
+    static const unsigned char hello[] = {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3};
+    if (!cert_tls())
+        cr_skip_test("without TLS this is binary_noise");
+    target t = target_start();
+    for (int round = 0; round < 30; round++) {
+        unsigned char noise[600];
+        make_noise(noise, sizeof noise);
+        noise[0] |= 0x40; /* not what a record of TLS begins with */
+        if (round % 3 == 1)
+            memcpy(noise, record, sizeof record);
+        if (round % 3 == 2)
+            memcpy(noise, hello, sizeof hello);
+        http_conn *c = http_connect_plain(t.h.port);
+        cr_assert_not_null(c);
+        (void)http_send(c, noise, sizeof noise, LONG);
+        expect_no_handshake(c, round % 3 == 0);
+        http_close(c);
+        undisturbed(&t);
     }
     target_end(&t);
 }

@@ -49,6 +49,17 @@ hub hub_start_at(uint16_t port, const char *const args[])
     return hub_start(all);
 }
 
+uint16_t listening_port(proc *p)
+{
+    uint16_t port;
+    const char *line = proc_read_line(p, LONG);
+    cr_assert_not_null(line, "no line says where it listens: %s", err_of(p));
+    const char *pattern =
+        cert_tls() ? "listening on https://127.0.0.1:%hu" : "listening on http://127.0.0.1:%hu";
+    cr_assert_eq(sscanf(line, pattern, &port), 1, "%s", line);
+    return port;
+}
+
 void hub_end(hub *h)
 {
     int code = proc_stop(h->process, LONG);
@@ -287,7 +298,9 @@ static void fill_argv(const char *argv[64], const char *name, const char *const 
 {
     size_t n = 0;
     argv[n++] = proc_bin(name);
-    if (cert_tls() && strcmp(name, "sse-server") != 0) {
+    if (strcmp(name, "sse-server") == 0) {
+        n += cert_args(argv + n);
+    } else if (cert_tls()) {
         argv[n++] = "--cacert";
         argv[n++] = trusted();
     }

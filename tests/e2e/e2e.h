@@ -31,6 +31,8 @@ typedef struct hub {
 hub hub_start(const char *const args[]);
 /* The same on a port that an earlier one had. */
 hub hub_start_at(uint16_t port, const char *const args[]);
+/* For a server that was started in another way: the port on its next line of those that say where it listens. */
+uint16_t listening_port(proc *p);
 /* SIGTERM; it must exit 0. */
 void hub_end(hub *h);
 /* SIGKILL. */
@@ -84,7 +86,7 @@ int stream_count(const hub *h);
 
 /* ---- programs ---- */
 
-/* Start one of the project's programs. */
+/* Start one of the project's programs. Over TLS sse-server gets its certificate, the others trust it. */
 proc *tool_start(const char *name, const char *const args[]);
 /* Run one to its end and check its exit code. The caller frees. */
 proc *tool_run(const char *name, const char *const args[], const char *input, int code);

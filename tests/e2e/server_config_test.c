@@ -1,4 +1,5 @@
 /* sse-server's configuration file, what a SIGHUP reloads, and its log. */
+#include "../support/cert.h"
 #include "e2e.h"
 #include "json.h"
 
@@ -33,8 +34,11 @@ static void rewrite(const char *path, const char *content)
 
 Test(server_config, every_kind_of_option)
 {
+    const char *tls[4];
+    const char *tls_lines =
+        cert_args(tls) ? text("tls-cert = %s\ntls-key = %s\n", tls[1], tls[3]) : "";
     const char *file = config_with("# a comment\n; another\n\n"
-                                   "listen = 127.0.0.1:0\n"
+                                   "listen = 127.0.0.1:0\n%s"
                                    "stream = one\n"
                                    "stream = two words\n"
                                    "  heartbeat=5\n"
@@ -42,16 +46,14 @@ Test(server_config, every_kind_of_option)
                                    "header = X-Two: d\n"
                                    "base64 = yes\n"
                                    "auto-stream = No\n"
-                                   "retry = 1234\r\n");
-    uint16_t port;
+                                   "retry = 1234\r\n",
+                                   tls_lines);
     const char *argv[] = {proc_bin("sse-server"), "--config", file, NULL};
     proc *p = proc_start(argv);
-    const char *line = proc_read_line(p, LONG);
-    cr_assert(line && sscanf(line, "listening on http://127.0.0.1:%hu", &port) == 1);
-    hub h = {p, port, ""};
+    hub h = {p, listening_port(p), ""};
     cr_assert_eq(stream_count(&h), 2);
     http_response head;
-    http_conn *c = http_open_stream(port, "/events?stream=two%20words", NULL, &head, LONG);
+    http_conn *c = http_open_stream(h.port, "/events?stream=two%20words", NULL, &head, LONG);
     cr_assert_not_null(c);
     cr_assert_str_eq(http_header(&head, "X-One"), "a; b # c");
     cr_assert_str_eq(http_header(&head, "X-Two"), "d");

@@ -1,5 +1,6 @@
 /* sse-server under a service manager: the test plays its part. It binds sockets and passes them on,
  * and receives what the server tells. */
+#include "../support/cert.h"
 #include "e2e.h"
 
 #include <criterion/criterion.h>
@@ -41,7 +42,7 @@ static int unix_socket_at(const char *path, int type)
 static proc *activate(const int fds[], int n, const char *const args[])
 {
     const char *argv[64] = {"sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", proc_bin("sse-server")};
-    size_t at = 4;
+    size_t at = 4 + cert_args(argv + 4);
     for (; args && *args; args++)
         argv[at++] = *args;
     setenv("LISTEN_FDS", text("%d", n), 1);
@@ -78,8 +79,8 @@ Test(server_service, takes_sockets_in_place_of_listen)
                        listening_socket(INADDR_LOOPBACK, &other),
                        unix_socket_at(path, SOCK_STREAM)};
     proc *p = activate(fds, 3, ARGS("--stream=s", "--listen", "127.0.0.1:1"));
-    expect_line(p, text("listening on http://127.0.0.1:%u", port));
-    expect_line(p, text("listening on http://127.0.0.1:%u", other));
+    expect_line(p, text("listening on %s", url_at(port)));
+    expect_line(p, text("listening on %s", url_at(other)));
     expect_line(p, text("listening on unix:%s", path));
     cr_assert(proc_wait_stderr(p, "--listen is not used", LONG));
     hub h = {p, port, ""}, h2 = {p, other, ""};
@@ -99,6 +100,30 @@ Test(server_service, takes_sockets_in_place_of_listen)
         close(fds[i]);
 }
 
+/* Ask on a connection that nobody accepts yet: over TLS the hello goes out, the request has to wait for the answer to that. */
+static http_conn *ask_in_advance(uint16_t port)
+{
+    http_conn *c = http_connect_plain(port);
+    cr_assert_not_null(c, "refused");
+    if (!http_secure(c, 0))
+        return c;
+    cr_assert(http_send_request(c, "GET", "/healthz", NULL, NULL, 0, LONG));
+    return c;
+}
+
+static void expect_answer(http_conn *c)
+{
+    http_response r;
+    if (cert_tls()) {
+        cr_assert(http_secure(c, LONG), "no handshake");
+        cr_assert(http_send_request(c, "GET", "/healthz", NULL, NULL, 0, LONG));
+    }
+    cr_assert(http_read_head(c, &r, LONG));
+    cr_assert_eq(r.status, 200, "%d", r.status);
+    http_response_fini(&r);
+    http_close(c);
+}
+
 /* That is what it is for: no connection is refused while the server is away. */
 Test(server_service, a_restart_refuses_nobody)
 {
@@ -109,15 +134,9 @@ Test(server_service, a_restart_refuses_nobody)
     hub h = {p, port, ""};
     publish(&h, "s", NULL, "x");
     hub_end(&h);
-    http_conn *c = http_connect(port);
-    cr_assert_not_null(c, "refused while the server is away");
-    cr_assert(http_send_request(c, "GET", "/healthz", NULL, NULL, 0, LONG));
+    http_conn *c = ask_in_advance(port);
     h.process = activate(&fd, 1, ARGS("--stream=s"));
-    http_response r;
-    cr_assert(http_read_head(c, &r, LONG));
-    cr_assert_eq(r.status, 200);
-    http_response_fini(&r);
-    http_close(c);
+    expect_answer(c);
     hub_end(&h);
     close(fd);
 }
@@ -148,14 +167,9 @@ Test(server_service, who_comes_during_a_drain_is_the_successors)
         publish(&h, "s", NULL, bulk);
     proc_signal(p, SIGTERM);
     cr_assert(wait_until(drains, open, LONG));
-    http_conn *c = http_connect(port);
-    cr_assert(http_send_request(c, "GET", "/healthz", NULL, NULL, 0, LONG));
+    http_conn *c = ask_in_advance(port);
     h.process = activate(&fd, 1, ARGS("--stream=s"));
-    http_response r;
-    cr_assert(http_read_head(c, &r, LONG));
-    cr_assert_eq(r.status, 200, "%d", r.status);
-    http_response_fini(&r);
-    http_close(c);
+    expect_answer(c);
     http_close(open);
     http_close(slow);
     tool_end(p, 0);
@@ -180,7 +194,7 @@ Test(server_service, wrong_sockets_are_refused)
     const int everywhere = listening_socket(INADDR_ANY, &port);
     activation_fails(&everywhere, 1, ARGS("--stream=s"), 64, "not loopback");
     proc *p = activate(&everywhere, 1, ARGS("--stream=s", "--anonymous-publish"));
-    expect_line(p, text("listening on http://0.0.0.0:%u", port));
+    expect_line(p, text("listening on http%s://0.0.0.0:%u", cert_tls() ? "s" : "", port));
     hub h = {p, port, ""};
     hub_end(&h);
     const int datagrams = unix_socket_at(text("%s/datagrams", temp_dir()), SOCK_DGRAM);

@@ -171,3 +171,14 @@ const char *cert_default(void)
     }
     return "server";
 }
+
+size_t cert_args(const char *argv[])
+{
+    if (!cert_tls())
+        return 0;
+    argv[0] = "--tls-cert";
+    argv[1] = cert_path(cert_default(), "crt");
+    argv[2] = "--tls-key";
+    argv[3] = cert_path(cert_default(), "key");
+    return 4;
+}

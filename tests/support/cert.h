@@ -4,6 +4,7 @@
 #define TEST_CERT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Thread: any. */
 bool cert_tls(void);
@@ -26,5 +27,10 @@ const char *cert_path(const char *name, const char *suffix);
 
 /* The certificate for 127.0.0.1 of an authority ("ca"), made at the first call: the name for cert_path(). */
 const char *cert_default(void);
+
+/* What sse-server has to be given to speak TLS with it, put into argv: four arguments, none without cert_tls(). They live as long as
+ * cert_path()'s. Returns how many.
+ * Thread:  the test's main thread. */
+size_t cert_args(const char *argv[]);
 
 #endif

@@ -62,7 +62,7 @@ http_conn *http_wrap(int fd)
     return c;
 }
 
-static http_conn *connect_as(const char *from, uint16_t port, int rcvbuf)
+static http_conn *connect_plainly(const char *from, uint16_t port, int rcvbuf)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -79,8 +79,13 @@ static http_conn *connect_as(const char *from, uint16_t port, int rcvbuf)
         errno = error;
         return NULL;
     }
-    http_conn *c = http_wrap(fd);
-    if (!cert_tls() || http_tls_start(c, HANDSHAKE_MS))
+    return http_wrap(fd);
+}
+
+static http_conn *connect_as(const char *from, uint16_t port, int rcvbuf)
+{
+    http_conn *c = connect_plainly(from, port, rcvbuf);
+    if (!c || http_secure(c, HANDSHAKE_MS))
         return c;
     http_close(c);
     errno = EPROTO;
@@ -94,6 +99,13 @@ http_conn *http_connect(uint16_t port) { return connect_as(NULL, port, 0); }
 http_conn *http_connect_from(const char *address, uint16_t port)
 {
     return connect_as(address, port, 0);
+}
+
+http_conn *http_connect_plain(uint16_t port) { return connect_plainly(NULL, port, 0); }
+
+bool http_secure(http_conn *c, int timeout_ms)
+{
+    return !cert_tls() || http_tls_start(c, timeout_ms);
 }
 
 void http_close(http_conn *c)

@@ -18,8 +18,13 @@ http_conn *http_connect_rcvbuf(uint16_t port, int rcvbuf);
 /* From another address of this machine than 127.0.0.1, such as 127.0.0.2. */
 http_conn *http_connect_from(const char *address, uint16_t port);
 
-/* The same over a socket that is connected already; takes it over. */
+/* Without TLS as yet; the second over a socket that is connected already, which it takes over. */
+http_conn *http_connect_plain(uint16_t port);
 http_conn *http_wrap(int fd);
+
+/* Shake hands over one of these, if cert_tls(); otherwise there is nothing to do. Returns false when that fails, or when the time is
+ * over: with 0 the client's hello goes out, to somebody who may not be there yet, and the next call goes on. */
+bool http_secure(http_conn *c, int timeout_ms);
 
 /* Close with FIN, or with RST, and free. NULL is fine. */
 void http_close(http_conn *c);

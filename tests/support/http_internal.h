@@ -42,7 +42,7 @@ struct http_conn {
 
 /* ---- http_tls.c ---- */
 
-/* Shake hands. Returns false when that fails. */
+/* Shake hands. Returns false when that fails, or when the time is over: then it goes on when called again. */
 bool http_tls_start(http_conn *c, int timeout_ms);
 void http_tls_end(http_conn *c);
 /* Like send() and recv() on a non-blocking socket. */

@@ -28,11 +28,10 @@ static bool wait_for(gnutls_session_t session, int fd, int64_t deadline)
     return poll(&pfd, 1, wait_left_ms(deadline)) > 0;
 }
 
-bool http_tls_start(http_conn *c, int timeout_ms)
+static void make_session(http_conn *c)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     gnutls_session_t session;
-    int64_t deadline = wait_now_ms() + timeout_ms;
     pthread_once(&once, make_trust);
     if (gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) != 0)
         abort();
@@ -43,9 +42,16 @@ bool http_tls_start(http_conn *c, int timeout_ms)
     int on = 1; /* the request need not wait until the end of the handshake is acknowledged */
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     gnutls_transport_set_int(session, c->fd);
+}
+
+bool http_tls_start(http_conn *c, int timeout_ms)
+{
     int code;
-    while ((code = gnutls_handshake(session)) != 0)
-        if (gnutls_error_is_fatal(code) || !wait_for(session, c->fd, deadline))
+    int64_t deadline = wait_now_ms() + timeout_ms;
+    if (!c->tls)
+        make_session(c);
+    while ((code = gnutls_handshake(c->tls)) != 0)
+        if (gnutls_error_is_fatal(code) || !wait_for(c->tls, c->fd, deadline))
             return false;
     return true;
 }

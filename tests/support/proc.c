@@ -473,12 +473,7 @@ proc *proc_start_server(const char *const args[], uint16_t *port)
         argv[n++] = "--listen";
         argv[n++] = "127.0.0.1:0";
     }
-    if (cert_tls()) {
-        argv[n++] = "--tls-cert";
-        argv[n++] = cert_path(cert_default(), "crt");
-        argv[n++] = "--tls-key";
-        argv[n++] = cert_path(cert_default(), "key");
-    }
+    n += cert_args(argv + n);
     for (; args && *args; args++) {
         if (n > MAX_ARGS)
             abort();
