@@ -6,6 +6,7 @@
  * clients of the library that reconnect inside their callbacks. Publishers stay a window ahead of the fastest subscriber of a
  * stream, so that all of this happens at the same time; nothing else is a matter of time. */
 #include "../server/fixture.h"
+#include "cert.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -54,6 +55,7 @@ typedef struct run {
     uint16_t port;
     bool small; /* history */
     char url[64];
+    char authority[256]; /* over TLS, of the server's certificate */
     _Atomic uint64_t fastest[STREAMS];
 } run;
 
@@ -267,6 +269,7 @@ static void start_client(follower *f)
     sse_client_callbacks callbacks = SSE_CLIENT_CALLBACKS_INIT;
     options.retry_ms = 1;
     options.max_retry_ms = 10;
+    options.cacert = now.authority[0] ? now.authority : NULL;
     callbacks.on_event = on_event;
     callbacks.on_error = on_error;
     begin_life(f);
@@ -322,7 +325,10 @@ static void set_up(bool small)
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     now = (run){.small = small};
     now.server = serve(&options, &now.port);
-    snprintf(now.url, sizeof now.url, "http://127.0.0.1:%u/events", now.port);
+    snprintf(now.url, sizeof now.url, "http%s://127.0.0.1:%u/events", cert_tls() ? "s" : "",
+             now.port);
+    if (cert_tls())
+        snprintf(now.authority, sizeof now.authority, "%s", cert_path("ca", "crt"));
     for (int i = 0; i < STREAMS; i++)
         create(now.server, stream_name(i));
 }
