@@ -63,6 +63,33 @@ static sse_err read_pem(const loading *l, const char *file, gnutls_datum_t *out)
     return code == 0 ? SSE_OK : refuse_code(l, file, "cannot be read", code);
 }
 
+/* How long the message with a chain may be (RFC 8446, 4.4.2). Clients end a handshake with a longer one: OpenSSL's, and so curl's and
+ * sse-sub's, do from here on. GnuTLS would not send one either, from 128 KiB for all messages of a handshake on. */
+enum { MAX_CHAIN_MESSAGE = 100 * 1024 };
+
+static size_t chain_message_size(const loading *l)
+{
+    size_t sum = 1 + 3;
+    for (unsigned i = 0; i < l->chain_len; i++) {
+        size_t size = 0; /* no room: it says how much it wants */
+        (void)gnutls_x509_crt_export(l->chain[i], GNUTLS_X509_FMT_DER, NULL, &size);
+        sum += 3 + size + 2;
+    }
+    return sum;
+}
+
+static sse_err check_chain_size(const loading *l)
+{
+    size_t size = chain_message_size(l);
+    if (size <= MAX_CHAIN_MESSAGE)
+        return SSE_OK;
+    sse__log(
+        l->logger, SSE_LOG_ERROR,
+        "TLS: %s: its %u certificates make %zu bytes of a handshake, and clients take %d at most",
+        l->cert_file, l->chain_len, size, MAX_CHAIN_MESSAGE);
+    return SSE_ECERT;
+}
+
 static sse_err parse_chain(loading *l)
 {
     int code = gnutls_x509_crt_list_import2(&l->chain, &l->chain_len, &l->cert_pem,
@@ -71,7 +98,7 @@ static sse_err parse_chain(loading *l)
         return refuse_code(l, l->cert_file, "not a certificate in PEM format", code);
     if (gnutls_x509_crt_get_expiration_time(l->chain[0]) < time(NULL))
         sse__log(l->logger, SSE_LOG_WARN, "TLS: %s: the certificate has expired", l->cert_file);
-    return SSE_OK;
+    return check_chain_size(l);
 }
 
 static sse_err parse_key(loading *l)

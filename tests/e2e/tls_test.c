@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void make_certificate(const char *name)
 {
@@ -223,6 +224,67 @@ Test(tls, certificates_that_are_refused)
     tool_fails("sse-server", ARGS("--tls-cert", cert, "--tls-key", cert_path("stranger", "key")),
                NULL, 64, "is not that of the certificate");
     tool_fails("sse-server", ARGS("--listen=https://127.0.0.1:0"), NULL, 64, "HTTPS needs");
+}
+
+static size_t der_size(const char *name)
+{
+    int code;
+    struct stat info;
+    const char *file = text("%s/%s.der", temp_dir(), name);
+    proc *p = proc_run(
+        ARGS("openssl", "x509", "-in", cert_path(name, "crt"), "-outform", "DER", "-out", file),
+        NULL, LONG, &code);
+    cr_assert(p && code == 0 && stat(file, &info) == 0);
+    proc_free(p);
+    return (size_t)info.st_size;
+}
+
+/* NAME.crt: the server's certificate, followed by this many of its authority. */
+static void write_chain(const char *name, size_t authorities)
+{
+    static char pem[2][4096];
+    FILE *from[] = {fopen(cert_path("server", "crt"), "re"), fopen(cert_path("ca", "crt"), "re")};
+    FILE *to = fopen(cert_path(name, "crt"), "we");
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = fread(pem[i], 1, sizeof pem[i] - 1, from[i]);
+        cr_assert_gt(n, 0);
+        pem[i][n] = '\0';
+        fclose(from[i]);
+    }
+    cr_assert(fputs(pem[0], to) >= 0);
+    while (authorities-- > 0)
+        cr_assert(fputs(pem[1], to) >= 0);
+    cr_assert_eq(fclose(to), 0);
+}
+
+static void publishes_unverified(const hub *h)
+{
+    tool_end(tool_start("sse-pub", ARGS("--insecure", "--stream=s", h->url, "x")), 0);
+}
+
+/* Up to 100 KiB a handshake with all of them works; a longer chain, which no client of OpenSSL's would take, is told at the start and
+ * on a reload, where the chain before it stays. */
+Test(tls, chain_that_is_too_long)
+{
+    enum { MOST = 102400 };
+    (void)cert_default();
+    size_t each = 3 + der_size("ca") + 2, first = 1 + 3 + 3 + der_size("server") + 2;
+    size_t n = (MOST - first) / each;
+    cr_assert_eq(rename(cert_path("server", "key"), cert_path("long", "key")), 0);
+    write_chain("long", n);
+    hub h = start_tls("long", NULL);
+    publishes_unverified(&h);
+    write_chain("long", n + 1);
+    const char *told = text("%s: its %zu certificates make %zu bytes", cert_path("long", "crt"),
+                            n + 2, first + (n + 1) * each);
+    proc_signal(h.process, SIGHUP);
+    cr_assert(proc_wait_stderr(h.process, "everything stays as it was", LONG));
+    cr_assert_not_null(strstr(err_of(h.process), told), "%s", err_of(h.process));
+    publishes_unverified(&h);
+    hub_end(&h);
+    tool_fails("sse-server",
+               ARGS("--tls-cert", cert_path("long", "crt"), "--tls-key", cert_path("long", "key")),
+               NULL, 64, told);
 }
 
 Test(tls, only_new_versions)

@@ -186,8 +186,9 @@ typedef struct sse_server_options {
      * elsewhere are held to them as well. Copied. */
     const char *const *host_names;
     size_t host_name_count; /* of host_names */
-    /* PEM files: the certificate with those that lead to its authority, and its key. With them sse_server_listen() serves HTTPS (TLS
-     * 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new() and sse_server_tls_reload(). */
+    /* PEM files: the certificate with those that lead to its authority (100 KiB of a handshake at most), and its key. With them
+     * sse_server_listen() serves HTTPS (TLS 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new()
+     * and sse_server_tls_reload(). */
     const char *tls_cert_file;
     const char *tls_key_file;       /* see tls_cert_file */
     sse_server_callbacks callbacks; /* all optional */
