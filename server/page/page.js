@@ -107,6 +107,13 @@ function listed() {
   return [...gone, ...found];
 }
 
+function totals() {
+  const sum = (of) => streams.reduce((all, stream) => all + of(stream), 0);
+  // A connection with several streams is a subscriber of each.
+  const subscriptions = count(sum((stream) => stream.subscribers), "subscription", "subscriptions");
+  return `${count(streams.length, "stream", "streams")}, ${subscriptions}, ${formatRate(sum((stream) => stream.rate))} events/s`;
+}
+
 function showStreams() {
   const all = listed();
   const shown = all.slice(0, MOST_ROWS);
@@ -123,7 +130,7 @@ function showStreams() {
     // Moving a row would take the focus from it.
     if (at("streams").children[i] !== entry.row) at("streams").insertBefore(entry.row, at("streams").children[i] || null);
   });
-  let note = count(streams.length, "stream.", "streams.");
+  let note = `${totals()}.`;
   if (shown.length < all.length) note += ` The first ${MOST_ROWS} are shown; find others by their name.`;
   else if (all.length === 0 && streams.length > 0) note += " None has this name.";
   say("streams-note", note);
@@ -154,17 +161,23 @@ function takeStreams(list) {
   streams = list;
 }
 
-function streamsProblem(text) {
+function streamsProblem(text, wantsToken) {
   at("streams-problem").hidden = text === "";
+  at("enter-token").hidden = !wantsToken;
   say("streams-problem", text);
+}
+
+function serverState(state, text) {
+  at("server-state").dataset.state = state;
+  say("server-state", text);
 }
 
 async function ask() {
   const answer = await fetch("streams", { headers: authorization(tokens.read || tokens.publish), cache: "no-store" });
   if (answer.ok) return answer.json();
   const text = (await answer.text()).trim();
-  const hint = answer.status === 401 || answer.status === 403 ? " Enter one under Access." : "";
-  throw new Error(`The list of streams was refused (${answer.status}): ${text}${hint}`);
+  const wantsToken = answer.status === 401 || answer.status === 403;
+  throw Object.assign(new Error(`The list of streams was refused (${answer.status}): ${text}`), { wantsToken });
 }
 
 async function poll() {
@@ -174,19 +187,20 @@ async function poll() {
     const list = await ask();
     if (mine !== polls) return;
     takeStreams(list);
-    streamsProblem("");
-    say("server-state", "The server answers.");
+    streamsProblem("", false);
+    serverState("open", "The server answers.");
     showStreams();
   } catch (error) {
     if (mine !== polls) return;
     const down = error instanceof TypeError;
-    streamsProblem(down ? "The server does not answer. What is listed may be old." : error.message);
-    say("server-state", down ? "The server does not answer." : "The server answers, but refuses.");
+    streamsProblem(down ? "The server does not answer. What is listed may be old." : error.message, error.wantsToken === true);
+    serverState(down ? "waiting" : "refused", down ? "The server does not answer." : "The server answers, but refuses.");
   }
   polling = setTimeout(poll, document.hidden ? POLL_HIDDEN_MS : POLL_MS);
 }
 
 at("find").addEventListener("input", showStreams);
+at("enter-token").addEventListener("click", () => at("token").focus());
 document.addEventListener("visibilitychange", () => document.hidden || poll());
 
 // ---- watching ----
@@ -208,10 +222,29 @@ function choose(name, yes) {
   } else {
     if (yes) watched.add(name);
     else watched.delete(name);
+    if (yes && at("publish-stream").value === "") at("publish-stream").value = name;
+    remember();
     watch();
   }
   showStreams();
 }
+
+// What is watched is part of the address, so that it outlives a reload and can be passed on as a link: #watch=NAME&watch=NAME.
+function remember() {
+  const query = new URLSearchParams([...watched].map((name) => ["watch", name]));
+  history.replaceState(null, "", watched.size > 0 ? `#${query}` : location.pathname + location.search);
+}
+
+function recall() {
+  const names = new Set(new URLSearchParams(location.hash.slice(1)).getAll("watch").filter((name) => name !== ""));
+  if (names.size === 0) return; // another anchor, or none
+  watched.clear();
+  [...names].slice(0, MOST_TOGETHER).forEach((name) => watched.add(name));
+  watch();
+  showStreams();
+}
+
+window.addEventListener("hashchange", recall);
 
 function url(names) {
   return "events?" + names.map((name) => "stream=" + encodeURIComponent(name)).join("&");
@@ -282,6 +315,7 @@ at("watch-form").addEventListener("submit", (submit) => {
 
 at("stop").addEventListener("click", () => {
   watched.clear();
+  remember();
   watch();
   showStreams();
 });
@@ -453,4 +487,5 @@ at("publish-form").addEventListener("submit", async (submit) => {
 
 at("token").value = tokens.read;
 at("publish-token").value = tokens.publish;
+recall();
 poll();

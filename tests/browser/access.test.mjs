@@ -9,13 +9,16 @@ browserTest("tokens: asked for, entered, used for reading and publishing", async
   const page = await newPage();
   await page.goto(hub.url + "/");
   await page.getByRole("alert").filter({ hasText: "(401)" }).waitFor();
-  await page.getByLabel("Token", { exact: true }).fill("wrong");
+  const enter = page.getByRole("button", { name: "Enter a token" });
+  await enter.click();
+  await page.keyboard.type("wrong"); // the field has the focus
   await page.getByRole("button", { name: "Use", exact: true }).click();
   await page.getByRole("alert").filter({ hasText: "(403)" }).waitFor();
   await page.getByLabel("Token", { exact: true }).fill("read-token");
   await page.keyboard.press("Enter");
   await page.getByRole("checkbox", { name: "s", exact: true }).check();
   await page.locator("#watch-state[data-state=open]").waitFor();
+  assert.ok(await enter.isHidden());
 
   await page.locator("#publish-stream").fill("s");
   await page.getByLabel("Data").fill("with a token");

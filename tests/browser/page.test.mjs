@@ -29,6 +29,7 @@ browserTest("lists the streams with live rates, and finds them by name", async (
   assert.equal(await page.locator("#streams tr").count(), 3);
   await publishNumbers(hub, "beta", 0, 40);
   await row("beta").locator("td").nth(1).getByText("40", { exact: true }).waitFor();
+  await page.getByText(/^3 streams, 0 subscriptions, [0-9.]+ events\/s\.$/).waitFor();
   assert.notEqual(await row("beta").locator("td").first().textContent(), "0");
   await row("beta").locator("td").first().getByText("0", { exact: true }).waitFor(); // nothing comes any more
   await page.getByLabel("Find a stream").fill("AMM");
@@ -108,6 +109,30 @@ browserTest("resumes where its connection was cut", async () => {
   assert.equal(await page.locator("#count-gaps").textContent(), "0");
 });
 
+browserTest("what is watched outlives a reload, and can be linked to", async () => {
+  const hub = await startHub(["--stream=a", "--stream=b c/ä&#", "--stream=d"]);
+  const page = await open(hub);
+  await watch(page, "a");
+  await watch(page, "b c/ä&#");
+  assert.equal(await page.getByLabel("Stream", { exact: true }).and(page.locator("input")).inputValue(), "a", "the first is published to");
+  await publish(hub, "b c/ä&#", "before");
+  assert.deepEqual(await shown(page, "before"), ["before"]);
+  await page.reload();
+  await page.locator("#watch-state[data-state=open]", { hasText: "Watching a, b c/ä&#." }).waitFor();
+  assert.deepEqual(await shown(page, "before"), ["before"]);
+  const link = page.url();
+  await page.getByRole("button", { name: "Stop watching" }).click();
+  assert.equal(page.url(), hub.url + "/");
+  await page.goto(hub.url + "/#watch=d"); // the same document: only the anchor changes
+  await page.locator("#watch-state[data-state=open]", { hasText: "Watching d." }).waitFor();
+  await page.goto(link);
+  await page.locator("#watch-state[data-state=open]", { hasText: "Watching a, b c/ä&#." }).waitFor();
+  await page.goto(hub.url + "/#events-title"); // the link for the keyboard is not one
+  await publish(hub, "a", "after");
+  await shown(page, "after");
+  assert.deepEqual(page.faults, []);
+});
+
 browserTest("says how many events a gap is", async () => {
   const hub = await startHub(["--stream=s", "--retry=50", "--history=5", "--buffer=1"]);
   const proxy = await startProxy(hub);
@@ -181,6 +206,31 @@ browserTest("shows large data in part until asked", async () => {
 
 // ---- everybody can use it ----
 
+for (const width of [360, 833, 1024, 1280])
+  browserTest(`does not break ordinary names of streams, ${width} pixels wide`, async () => {
+    const names = ["news.politics", "temperature", "orders"];
+    const hub = await startHub(names.map((name) => `--stream=${name}`));
+    const page = await open(hub, { viewport: { width, height: 740 } });
+    for (const name of names) {
+      const lines = await page.locator("#streams bdi", { hasText: name }).evaluate((e) => {
+        const text = document.createRange();
+        text.selectNodeContents(e);
+        return text.getClientRects().length;
+      });
+      assert.equal(lines, 1, name);
+    }
+    assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= width, "nothing is wider than the window");
+    assert.equal(await page.locator(".table").evaluate((table) => table.scrollWidth - table.clientWidth), 0, "nor the list");
+  });
+
+// Is what has the focus on top of everything else, at its upper edge?
+function onTop() {
+  const e = document.activeElement;
+  const { left, top, width } = e.getBoundingClientRect();
+  const seen = document.elementFromPoint(left + width / 2, Math.max(top, 0) + 3);
+  return e.contains(seen);
+}
+
 // Press Tab until the focus is where it should be; each stop on the way must be visible.
 async function tabTo(page, locator) {
   for (let i = 0; i < 60; i++) {
@@ -189,6 +239,7 @@ async function tabTo(page, locator) {
     const where = await page.evaluate(() => document.activeElement.outerHTML.slice(0, 80));
     if (where.startsWith("<body")) continue;
     assert.notEqual(outline, "none", `the focus is not to be seen at ${where}`);
+    assert.ok(await page.evaluate(onTop), `something covers what has the focus: ${where}`);
     if (await locator.evaluate((e) => e === document.activeElement)) return;
   }
   assert.fail("the keyboard does not get there");
