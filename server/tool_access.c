@@ -7,6 +7,7 @@
 
 #include "jwt.h"
 #include "tokens.h"
+#include "tool_log.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -107,6 +108,8 @@ bool access_rules_guard_publishing(const access_rules *rules)
 
 /* ---- judging ---- */
 
+static const char not_listed[] = "The token does not allow it.";
+
 /* What nobody need show anything for. */
 static bool is_open(const access_rules *rules, sse_action action)
 {
@@ -132,7 +135,8 @@ static bool is_listed(const access_rules *rules, sse_action action, const char *
 }
 
 #ifdef SSE_WITH_JWT
-static int judge_jwt(const access_rules *rules, const sse_request *request, const char *token)
+static int judge_jwt(const access_rules *rules, const sse_request *request, const char *token,
+                     const char **why)
 {
     sse_action action = sse_request_action(request);
     struct timespec
@@ -146,14 +150,17 @@ static int judge_jwt(const access_rules *rules, const sse_request *request, cons
     jwt_answer answer = jwt_judge(rules->keys, rules->nkeys, &question);
     if (answer.verdict == JWT_BAD)
         sse_request_set_reason(request, answer.reason);
+    *why = answer.verdict == JWT_BAD ? answer.reason : not_listed;
     if (answer.verdict == JWT_ALLOWED && answer.expires)
         sse_request_set_expiry(request, answer.expiry_s);
     return answer.verdict == JWT_ALLOWED ? 0 : answer.verdict == JWT_DENIED ? 403 : 401;
 }
 #else
-static int judge_jwt(const access_rules *rules, const sse_request *request, const char *token)
+static int judge_jwt(const access_rules *rules, const sse_request *request, const char *token,
+                     const char **why)
 {
     (void)rules, (void)request, (void)token;
+    *why = not_listed;
     return 403; /* there are no keys */
 }
 #endif
@@ -170,7 +177,8 @@ static const char *find_token(const sse_request *request, bool *twice)
     return bearer ? bearer : query;
 }
 
-static int judge(const access_rules *rules, const sse_request *request)
+/* 0, or the status of a refusal and why. */
+static int judge(const access_rules *rules, const sse_request *request, const char **why)
 {
     bool twice;
     sse_action action = sse_request_action(request);
@@ -178,14 +186,29 @@ static int judge(const access_rules *rules, const sse_request *request)
         return 0;
     const char *token = find_token(request, &twice);
     if (twice) {
-        sse_request_set_reason(request, "The token is there twice: in a header and in the query.");
+        *why = "The token is there twice: in a header and in the query.";
+        sse_request_set_reason(request, *why);
         return 400;
     }
-    if (!token)
-        return sse_request_header(request, "Authorization") ? 403 : 401;
+    if (!token) {
+        bool other = sse_request_header(request, "Authorization") != NULL;
+        *why = other ? "What it shows is no bearer token." : "It shows no token.";
+        return other ? 403 : 401;
+    }
     if (is_listed(rules, action, token))
         return 0;
-    return rules->nkeys > 0 ? judge_jwt(rules, request, token) : 403;
+    *why = not_listed;
+    return rules->nkeys > 0 ? judge_jwt(rules, request, token, why) : 403;
+}
+
+/* For who asks why somebody is not let in. Never the token. */
+static void tell(const sse_request *request, int status, const char *why)
+{
+    const char *stream = sse_request_stream(request);
+    const log_field fields[] = {
+        {"peer", sse_request_address(request)}, {"reason", why}, {"stream", stream}};
+    log_line(SSE_LOG_DEBUG, fields, stream ? 3 : 2, "%s refused with %d",
+             sse_request_method(request), status);
 }
 
 /* ---- the gate ---- */
@@ -223,7 +246,10 @@ static access_rules *current(access_gate *gate)
 int access_gate_authorize(access_gate *gate, const sse_request *request)
 {
     access_rules *rules = current(gate);
-    int status = judge(rules, request);
+    const char *why = NULL;
+    int status = judge(rules, request, &why);
     access_rules_unref(rules);
+    if (status != 0)
+        tell(request, status, why);
     return status;
 }

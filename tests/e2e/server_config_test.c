@@ -321,6 +321,27 @@ Test(server_config, json_log)
     hub_end(&h);
 }
 
+Test(server_config, json_log_of_who_was_not_let_in)
+{
+    const char *tokens = temp_file("the-secret\n");
+    hub h = hub_start(ARGS("--stream=a", "--log-format=json", "--log-level=debug",
+                           "--publish-token-file", tokens, "--subscribe-token-file", tokens));
+    expect(&h, "POST", "/events?stream=a", NULL, "x", 401, NULL);
+    expect(&h, "POST", "/events?stream=a", "Authorization: Bearer a-guess\r\n", "x", 403, NULL);
+    expect(&h, "GET", "/streams?access_token=a-guess", NULL, NULL, 403, NULL);
+    cr_assert(proc_wait_stderr(h.process, "GET refused", LONG));
+    const char *none = line_with(&h, "POST refused with 401");
+    cr_assert_str_eq(member(none, "level"), "debug");
+    cr_assert_str_eq(member(none, "peer"), "127.0.0.1");
+    cr_assert_str_eq(member(none, "stream"), "a");
+    cr_assert_str_eq(member(none, "reason"), "It shows no token.");
+    cr_assert_str_eq(member(line_with(&h, "POST refused with 403"), "reason"),
+                     "The token does not allow it.");
+    cr_assert_null(json_member(line_with(&h, "GET refused with 403"), "stream"));
+    cr_assert_null(strstr(err_of(h.process), "a-guess"), "a token is in the log");
+    hub_end(&h);
+}
+
 /* The file's bytes are in the message. */
 Test(server_config, json_log_of_any_bytes)
 {
