@@ -222,7 +222,6 @@ function choose(name, yes) {
   } else {
     if (yes) watched.add(name);
     else watched.delete(name);
-    if (yes && at("publish-stream").value === "") at("publish-stream").value = name;
     remember();
     watch();
   }
@@ -293,6 +292,7 @@ function watch() {
   at("stop").disabled = names.length === 0;
   connected = 0;
   if (names.length === 0) return setState("idle", "Not watching. Choose a stream.");
+  if (at("publish-stream").value === "") at("publish-stream").value = names[0];
   const mine = new Feed({
     url: url(names),
     token: tokens.read,
