@@ -1,6 +1,7 @@
 /* What the user asked for: copied, checked, and turned into what the transport and the reconnection
  * want. Runs once per client, before anything is shared. */
 #include "header.h"
+#include "sized.h"
 #include "subscription.h"
 #include "url.h"
 
@@ -143,13 +144,8 @@ static sse_err copy_options(sse_client *c, const sse_client_options *options)
     c->options = (sse_client_options)SSE_CLIENT_OPTIONS_INIT;
     if (!options)
         return SSE_OK;
-    if (options->size < sizeof options->size)
+    if (!sse__copy_sized(&c->options, sizeof c->options, options))
         return SSE_EINVAL;
-    /* A program built against an older header has a shorter struct, whose missing end is all
-     * defaults. */
-    size_t n = options->size < sizeof c->options ? options->size : sizeof c->options;
-    memcpy(&c->options, options, n);
-    c->options.size = sizeof c->options;
     sse_str body = c->options.body;
     c->options.body = (sse_str){NULL, 0};
     c->options.headers = NULL;

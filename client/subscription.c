@@ -11,6 +11,7 @@
 #include "subscription.h"
 
 #include "chan.h"
+#include "sized.h"
 #include "url.h"
 
 #include <pthread.h>
@@ -67,12 +68,8 @@ static sse_err copy_names(sse_subscription *sub, const sse_subscribe_options *op
 
 static sse_err copy_callbacks(sse_subscription *sub, const sse_client_callbacks *callbacks)
 {
-    if (!callbacks)
-        return SSE_OK;
-    if (callbacks->size < sizeof callbacks->size)
+    if (callbacks && !sse__copy_sized(&sub->callbacks, sizeof sub->callbacks, callbacks))
         return SSE_EINVAL;
-    size_t n = callbacks->size < sizeof *callbacks ? callbacks->size : sizeof *callbacks;
-    memcpy(&sub->callbacks, callbacks, n);
     return SSE_OK;
 }
 
@@ -118,12 +115,8 @@ sse_err sse_subscription_new(sse_client *c, const sse_subscribe_options *options
                              sse_subscription **out)
 {
     *out = NULL;
-    if (!c || (options && options->size < sizeof options->size))
-        return SSE_EINVAL;
     sse_subscribe_options all = SSE_SUBSCRIBE_OPTIONS_INIT;
-    if (options)
-        memcpy(&all, options, options->size < sizeof all ? options->size : sizeof all);
-    if (!good_streams(&all))
+    if (!c || (options && !sse__copy_sized(&all, sizeof all, options)) || !good_streams(&all))
         return SSE_EINVAL;
     sse_subscription *sub = calloc(1, sizeof *sub);
     if (!sub)

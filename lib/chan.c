@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "ring.h"
+#include "sized.h"
 
 #include <errno.h>
 #include <sse/chan.h>
@@ -99,16 +100,12 @@ static void fd_clear_locked(const sse_chan *chan)
 sse_err sse_chan_new(const sse_chan_options *options, sse_chan **out)
 {
     *out = NULL;
-    size_t capacity = DEFAULT_CAPACITY;
-    sse_full_policy policy = SSE_FULL_BLOCK;
-    if (options) {
-        if (options->size < sizeof *options || (unsigned)options->policy > SSE_FULL_DROP_NEWEST)
-            return SSE_EINVAL;
-        if (options->capacity > 0)
-            capacity = options->capacity;
-        if (options->policy != SSE_FULL_DEFAULT)
-            policy = options->policy;
-    }
+    sse_chan_options all = SSE_CHAN_OPTIONS_INIT;
+    if ((options && !sse__copy_sized(&all, sizeof all, options)) ||
+        (unsigned)all.policy > SSE_FULL_DROP_NEWEST)
+        return SSE_EINVAL;
+    size_t capacity = all.capacity ? all.capacity : DEFAULT_CAPACITY;
+    sse_full_policy policy = all.policy == SSE_FULL_DEFAULT ? SSE_FULL_BLOCK : all.policy;
     sse_chan *chan = malloc(sizeof *chan);
     if (!chan)
         return SSE_ENOMEM;

@@ -14,6 +14,7 @@
  * - kept() + the line being read <= max + LINE_SLACK, else the event is lost; kept() <= max
  *   after each line. Both depend on whole lines only, hence not on how the input was cut.
  * - Once `stopped`, nothing is called and nothing is read until a reset. */
+#include "sized.h"
 #include "utf8.h"
 
 #include <sse/parser.h>
@@ -550,21 +551,18 @@ sse_err sse_parser_new(const sse_parser_options *options, const sse_parser_callb
                        void *user, sse_parser **out)
 {
     *out = NULL;
-    if (!callbacks || (options && options->size < sizeof *options))
+    sse_parser_options all = SSE_PARSER_OPTIONS_INIT;
+    if (!callbacks || (options && !sse__copy_sized(&all, sizeof all, options)))
         return SSE_EINVAL;
     sse_parser *p = calloc(1, sizeof *p);
     if (!p)
         return SSE_ENOMEM;
     p->cb = *callbacks;
     p->user = user;
-    p->max = DEFAULT_MAX;
-    if (options) {
-        if (options->max_event_bytes > 0)
-            p->max = options->max_event_bytes;
-        if (p->max > SIZE_MAX / 4)
-            p->max = SIZE_MAX / 4;
-        p->raw = options->raw_blocks;
-    }
+    p->max = all.max_event_bytes ? all.max_event_bytes : DEFAULT_MAX;
+    if (p->max > SIZE_MAX / 4)
+        p->max = SIZE_MAX / 4;
+    p->raw = all.raw_blocks;
     *out = p;
     return SSE_OK;
 }

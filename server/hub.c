@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "loop.h"
+#include "sized.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -40,11 +41,9 @@ void sse__hub_unref(sse_server *hub)
 
 sse_err sse_server_new(const sse_server_options *options, sse_server **out)
 {
-    sse_server_options defaults;
-    if (!options) {
-        sse_server_options_init(&defaults);
-        options = &defaults;
-    }
+    sse_server_options all = SSE_SERVER_OPTIONS_INIT;
+    if (options && !sse__copy_sized(&all, sizeof all, options))
+        return SSE_EINVAL;
     sse_server *hub = calloc(1, sizeof *hub);
     if (!hub)
         return SSE_ENOMEM;
@@ -56,7 +55,7 @@ sse_err sse_server_new(const sse_server_options *options, sse_server **out)
     sse__cond_init(&hub->no_workers);
     sse__mutex_init(&hub->cors_mu, SSE__RANK_LEAF);
     sse__mutex_init(&hub->identity_mu, SSE__RANK_LEAF);
-    sse_err err = sse__options_init(hub, options);
+    sse_err err = sse__options_init(hub, &all);
     if (err == SSE_OK)
         err = sse__loop_new(hub, 0, &hub->keeper);
     if (err == SSE_OK)
@@ -130,12 +129,12 @@ sse_err sse_server_create_stream(sse_server *server, const char *name,
                                  const sse_stream_options *options)
 {
     sse__stream_config config = server->stream_config;
-    if (options && (options->size < sizeof *options || (int)options->replay < 0 ||
-                    options->replay > SSE_REPLAY_NONE || (int)options->slow < 0 ||
-                    options->slow > SSE_SLOW_BLOCK))
-        return SSE_EINVAL;
-    if (options)
-        sse__stream_configure(options, &config);
+    if (options) {
+        sse_stream_options all = SSE_STREAM_OPTIONS_INIT;
+        if (!sse__copy_sized(&all, sizeof all, options) || !sse__stream_options_good(&all))
+            return SSE_EINVAL;
+        sse__stream_configure(&all, &config);
+    }
     return create(server, name, &config, false, NULL);
 }
 

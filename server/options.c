@@ -18,12 +18,6 @@
 
 #define ADDRESSES_REMEMBERED 65536 /* without connections; a hundred bytes each */
 
-void sse_server_options_init(sse_server_options *options)
-{
-    *options = (sse_server_options){.size = sizeof *options};
-    options->stream.size = sizeof options->stream;
-}
-
 /* Two of these, or another one than ours, and the client misses where an answer ends, what is in it, or what it may do with it. */
 static bool is_ours(const char *line)
 {
@@ -102,11 +96,10 @@ static void free_strings(char **strings)
 
 static sse_err check(const sse_server_options *options)
 {
-    const sse_stream_options *stream = &options->stream;
-    if (options->size < sizeof *options || (int)stream->replay < 0 ||
-        stream->replay > SSE_REPLAY_NONE || (int)stream->slow < 0 || stream->slow > SSE_SLOW_BLOCK)
+    if (!sse__stream_options_good(&options->stream))
         return SSE_EINVAL;
-    if (options->max_event_bytes > MAX_EVENT_BYTES || stream->history_bytes > MAX_HISTORY_BYTES)
+    if (options->max_event_bytes > MAX_EVENT_BYTES ||
+        options->stream.history_bytes > MAX_HISTORY_BYTES)
         return SSE_EINVAL;
     if (options->connection_memory != 0 && options->connection_memory < 2048)
         return SSE_EINVAL; /* a request's headers would not fit */

@@ -22,6 +22,12 @@
 /* What a slow subscriber may keep waiting, beside the history, at the least. */
 #define BACKLOG_BYTES ((uint64_t)16 << 20)
 
+bool sse__stream_options_good(const sse_stream_options *options)
+{
+    return (int)options->replay >= 0 && options->replay <= SSE_REPLAY_NONE &&
+           (int)options->slow >= 0 && options->slow <= SSE_SLOW_BLOCK;
+}
+
 void sse__stream_configure(const sse_stream_options *options, sse__stream_config *config)
 {
     *config = (sse__stream_config){0};

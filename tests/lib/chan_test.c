@@ -4,6 +4,7 @@
 #include "clock.h"
 
 #include <fcntl.h>
+#include <stddef.h>
 
 Test(chan, refuses_bad_options)
 {
@@ -16,6 +17,19 @@ Test(chan, refuses_bad_options)
     options.size = 1;
     cr_assert_eq(sse_chan_new(&options, &chan), SSE_EINVAL);
     sse_chan_unref(NULL);
+}
+
+/* As a program has them that was built with an older header. */
+Test(chan, understands_shorter_options)
+{
+    sse_chan_options options = SSE_CHAN_OPTIONS_INIT;
+    sse_chan *chan;
+    options.capacity = 5;
+    options.policy = (sse_full_policy)4; /* not looked at */
+    options.size = offsetof(sse_chan_options, policy);
+    cr_assert_eq(sse_chan_new(&options, &chan), SSE_OK);
+    cr_assert_eq(sse_chan_capacity(chan), 5);
+    sse_chan_unref(chan);
 }
 
 Test(chan, has_defaults)

@@ -2,6 +2,7 @@
 #include "trace.h"
 
 #include <criterion/criterion.h>
+#include <stddef.h>
 #include <stdio.h>
 
 static const struct cut whole = {CUT_WHOLE, 0};
@@ -15,6 +16,23 @@ Test(parser, refuses_bad_arguments)
     cr_assert_null(p);
     cr_assert_eq(sse_parser_new(NULL, NULL, NULL, &p), SSE_EINVAL);
     sse_parser_free(NULL);
+}
+
+/* As a program has them that was built with an older header. */
+Test(parser, understands_shorter_options)
+{
+    sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
+    sse_parser *p;
+    options.max_event_bytes = 4;
+    options.raw_blocks = true; /* not looked at */
+    options.size = offsetof(sse_parser_options, raw_blocks);
+    struct trace t;
+    trace_init(&t);
+    cr_assert_eq(sse_parser_new(&options, &trace_callbacks, &t, &p), SSE_OK);
+    cr_assert_eq(sse_parser_feed(p, "data:1234\n\ndata:12345\n\n", 23), SSE_OK);
+    cr_assert_str_eq(trace_text(&t), "message \"1234\"\n! SSE_ETOOBIG 3\n");
+    trace_fini(&t);
+    sse_parser_free(p);
 }
 
 Test(parser, all_callbacks_are_optional)

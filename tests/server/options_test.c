@@ -121,6 +121,47 @@ Test(options, values_without_sense_are_refused)
     cr_assert_eq(try_options(&options), SSE_EINVAL);
 }
 
+/* A program that was built with an older header has a shorter struct: what follows is not looked at. One that was built with a newer
+ * header has a longer one, whose end is not known here. */
+Test(options, shorter_and_longer_structs_are_understood)
+{
+    struct {
+        sse_server_options known;
+        char more[64];
+    } longer = {.known = SSE_SERVER_OPTIONS_INIT, .more = "of a newer header"};
+    longer.known.size = sizeof longer;
+    cr_assert_eq(try_options(&longer.known), SSE_OK);
+    sse_server_options shorter = SSE_SERVER_OPTIONS_INIT;
+    shorter.max_streams = 7;
+    shorter.headers = (const char *const *)(uintptr_t)1; /* must not be touched */
+    shorter.header_count = 1;
+    shorter.size = offsetof(sse_server_options, headers);
+    sse_server *server;
+    cr_assert_eq(sse_server_new(&shorter, &server), SSE_OK);
+    cr_assert_eq(server->options.max_streams, 7);
+    cr_assert_eq(server->options.header_count, 0);
+
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.history_events = 3;
+    stream.slow = (sse_slow_policy)9; /* nor this */
+    stream.size = offsetof(sse_stream_options, slow);
+    cr_assert_eq(sse_server_create_stream(server, "a", &stream), SSE_OK);
+    sse_server_free(server);
+}
+
+/* The header's own size, and not the library's: a newer library must not write beyond the struct of an older program. */
+Test(options, both_ways_to_begin_are_the_same)
+{
+    sse_server_options a = SSE_SERVER_OPTIONS_INIT, b;
+    sse_server_options_init(&b);
+    cr_assert_eq(a.size, sizeof a);
+    cr_assert_eq(b.size, sizeof b);
+    cr_assert_eq(b.stream.size, sizeof b.stream);
+    cr_assert_eq(a.stream.size, sizeof a.stream);
+    cr_assert_eq(try_options(&a), SSE_OK);
+    cr_assert_eq(try_options(&b), SSE_OK);
+}
+
 Test(options, stream_options_without_sense_are_refused)
 {
     sse_server *server;

@@ -135,7 +135,7 @@ typedef struct sse_stream_options {
 
 /* Options of a hub. */
 typedef struct sse_server_options {
-    size_t size;               /* set by sse_server_options_init() */
+    size_t size;               /* set by SSE_SERVER_OPTIONS_INIT */
     sse_stream_options stream; /* for streams that are made without options of their own */
     uint64_t max_event_bytes;  /* id, type, data and comment of one event; 0 = 1 MiB */
     /* Comment on a connection that was idle so long; 0 = 15000; SSE_OFF = none. By these also a client whose network has gone, so
@@ -199,8 +199,23 @@ typedef struct sse_server_options {
     bool page; /* serve a page at / that lists streams, watches them and publishes */
     bool reserved[5];
 } sse_server_options;
-/* Use: sse_server_options options; sse_server_options_init(&options); */
-SSE_API void sse_server_options_init(sse_server_options *options);
+#define SSE_SERVER_OPTIONS_INIT                                                                    \
+    {                                                                                              \
+        sizeof(sse_server_options), SSE_STREAM_OPTIONS_INIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
+            0, 0, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL, {NULL, NULL, NULL}, NULL,     \
+            {NULL, NULL, SSE_LOG_DEFAULT, 0}, false, false, false,                                 \
+        {                                                                                          \
+            false                                                                                  \
+        }                                                                                          \
+    }
+
+/* All defaults for options that are there already. Not in the library: only who is compiled with this header knows how large its
+ * struct is. */
+static inline void sse_server_options_init(sse_server_options *options)
+{
+    const sse_server_options defaults = SSE_SERVER_OPTIONS_INIT;
+    *options = defaults;
+}
 
 /* Make a hub; starts one housekeeping thread.
  * Thread:  any.
@@ -336,6 +351,7 @@ typedef struct sse_stream_stats {
     uint64_t replayed;    /* subscribers that started from the history */
     char oldest_id[64];   /* of the history, cut to fit; "" when there is none */
     char newest_id[64];   /* likewise */
+    uint64_t reserved[8]; /* 0; for what will be counted one day */
 } sse_stream_stats;
 
 /* Thread:  any.
@@ -373,6 +389,7 @@ typedef struct sse_server_stats {
     uint64_t draining;      /* 1 after sse_server_close() */
     uint64_t
         connects_refused; /* connections refused as soon as they had come, because of a limit or for want of memory */
+    uint64_t reserved[16]; /* 0; for what will be counted one day */
 } sse_server_stats;
 
 /* Thread: any. */

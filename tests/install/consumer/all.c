@@ -30,11 +30,10 @@ int main(void)
 {
     char where[128];
     sse_server *server = NULL;
-    sse_server_options options;
+    sse_server_options options = SSE_SERVER_OPTIONS_INIT;
     sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
     static sse_event event; /* all zero, in both languages */
     int status;
-    sse_server_options_init(&options);
     if (sse_server_new(&options, &server) != SSE_OK ||
         sse_server_create_stream(server, "news", &stream) != SSE_OK ||
         sse_server_listen(server, "127.0.0.1:0", where, sizeof where) != SSE_OK)
