@@ -44,7 +44,8 @@ void sse__place_free(struct sse_server *hub, sse__visitor *place)
 
 void sse__pending_drop(sse__loop *loop, sse__pending *pending)
 {
-    close(pending->fd);
+    if (pending->fd >= 0)
+        close(pending->fd);
     sse__place_free(loop->hub, pending->visitor);
     /* One that is refused is never handed over: it is its own loop that drops it. */
     if (pending->denial != SSE__DENIED_NOT)
@@ -113,16 +114,6 @@ void sse__pending_adopt(sse__loop *loop, sse__pending *pending)
 
 #define TLS_HANDSHAKE 22 /* the first byte that a client sends (RFC 8446, 5.1) */
 
-/* Somebody took https for http: tell. What was sent is read first, so that no reset overtakes the answer. */
-static void refuse_plain(int fd, char *line, size_t size)
-{
-    static const char answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
-                                 "Content-Length: 34\r\nConnection: close\r\n\r\n"
-                                 "This port speaks HTTPS, not HTTP.\n";
-    (void)!recv(fd, line, size, MSG_DONTWAIT);
-    (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 /* Look at what has come. Returns false when nothing has, and the socket is still open. */
 static bool route(sse__loop *loop, sse__pending *pending, bool linked)
 {
@@ -133,10 +124,13 @@ static bool route(sse__loop *loop, sse__pending *pending, bool linked)
     if (linked)
         unlink_pending(loop, pending);
     bool plain = n > 0 && pending->tls && *line != TLS_HANDSHAKE;
-    if (plain)
-        refuse_plain(pending->fd, line, sizeof line);
-    if (n > 0 && pending->denial != SSE__DENIED_NOT)
+    if (plain) {
+        sse__refuse_plain(loop, pending->fd, pending->visitor);
+        pending->fd = -1;
+        pending->visitor = NULL;
+    } else if (n > 0 && pending->denial != SSE__DENIED_NOT) {
         sse__pending_deny(loop, pending);
+    }
     if (n <= 0 || plain || pending->denial != SSE__DENIED_NOT) {
         sse__pending_drop(loop, pending);
         return true;
@@ -198,18 +192,16 @@ static void pause_accept(sse__loop *loop, sse__listener *listener, int error)
              strerror(error));
 }
 
-/* Without a look at the request. */
-static void refuse(sse_server *hub, int fd, bool tls, sse__denial denial)
+/* One that does not wait. */
+static void refuse(sse__loop *loop, int fd, bool tls, sse__denial denial)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"
-                                 "Content-Type: text/plain\r\nContent-Length: 22\r\n"
-                                 "Connection: close\r\n\r\ntoo many connections.\n";
     bool ours = denial == SSE__DENIED_SERVER || denial == SSE__DENIED_MEMORY;
     if (ours)
-        sse__hub_count_answer(hub, 503);
+        sse__hub_count_answer(loop->hub, 503);
     if (ours && !tls)
-        (void)!send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    close(fd);
+        sse__refuse_full(loop, fd);
+    else
+        close(fd);
 }
 
 static sse__entry decide(sse_server *hub, const struct sockaddr_storage *address)
@@ -245,7 +237,7 @@ static void take(sse__loop *loop, const sse__listener *listener, int fd,
     if (entry.denial != SSE__DENIED_NOT)
         sse__hub_count_denial(hub, entry.denial, (const struct sockaddr *)address);
     if (!pending) {
-        refuse(hub, fd, listener->tls, entry.denial);
+        refuse(loop, fd, listener->tls, entry.denial);
         return;
     }
     atomic_fetch_add(&hub->counters.connections, 1);

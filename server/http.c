@@ -330,6 +330,9 @@ static exchange *begin(const sse__http_call *call)
     ex->route = find_route(call);
     ex->verb = find_verb(call, ex->route);
     look_ahead(call, ex);
+    const char *length = ex->fields.content_length;
+    if (ex->answer.status != 0 && length && strtoull(length, NULL, 10) > DISCARD_BYTES)
+        ex->at_once = true; /* it would be closed in the midst, and told nothing */
     return ex;
 }
 
@@ -517,14 +520,18 @@ bool sse__http_handle(const sse__http_call *call)
     exchange *ex = *call->exchange;
     if (!ex) {
         ex = begin(call);
+        if (call->conn)
+            call->conn->request_read = false;
         if (ex && ex->answer.status != 0 && (ex->fields.expect || ex->at_once))
             return sse__http_reply(call, &ex->answer);
         return ex != NULL;
     }
     if (*call->upload_size > 0)
         return receive(call, ex);
-    if (call->conn)
+    if (call->conn) {
+        call->conn->request_read = true;
         sse__conn_expect(call->conn); /* time to read the answer */
+    }
     return serve(call, ex);
 }
 

@@ -367,6 +367,7 @@ static void tick(sse__loop *loop, uint64_t now_ms)
         sse__wheel_tick(&loop->wheel, now_ms, heartbeat_due);
     }
     sse__pending_expire(loop, now_ms, false);
+    sse__discard_expire(loop, now_ms, false);
     sse__conn_expire(loop, now_ms);
     force_ending(loop, now_ms);
     resume_accept(loop);
@@ -390,6 +391,9 @@ static void handle_event(sse__loop *loop, struct epoll_event *event)
         break;
     case SSE__SOURCE_PENDING:
         sse__pending_ready(loop, (sse__pending *)(void *)source);
+        break;
+    case SSE__SOURCE_DISCARD:
+        sse__discard_ready(loop, (sse__discard *)(void *)source);
         break;
     case SSE__SOURCE_SHARD:
         sse__loop_activate((sse__shard *)(void *)source);
@@ -452,6 +456,7 @@ static void wind_up(sse__loop *loop)
     }
     loop->ending = NULL;
     sse__shards_stop(loop);
+    sse__discard_expire(loop, 0, true);
 }
 
 static void *loop_main(void *arg)

@@ -69,10 +69,14 @@ typedef struct sse__conn {
     struct sse__identity *identity; /* of a TLS connection, one reference; or NULL */
     sse__visitor *visitor;          /* the place that its address has for it, or NULL */
     int fd;
-    bool waiting; /* in the loop's list */
+    bool waiting;      /* in the loop's list */
+    bool request_read; /* the last request, to its end */
     uint64_t deadline_ms;
     struct sse__conn *prev, *next;
 } sse__conn;
+
+/* A connection that is answered, and still sends. */
+typedef struct sse__discard sse__discard;
 
 typedef struct sse__loop sse__loop;
 

@@ -1,4 +1,4 @@
-/* What loop.c, shard.c, wheel.c and accept.c share. */
+/* What loop.c, shard.c, wheel.c, accept.c, refusal.c and discard.c share. */
 #ifndef SSE__LOOP_INTERNAL_H
 #define SSE__LOOP_INTERNAL_H
 
@@ -46,7 +46,9 @@ struct sse__loop {
     sse__expiry expiry;
     sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
     sse__conn *conn_first, *conn_last;          /* likewise */
+    sse__discard *discard_first, *discard_last; /* likewise */
     sse__group *ending;
+    size_t ndiscards;
     size_t ndenied;     /* pending ones that are refused */
     bool skipped;       /* it has not looked for events, since there was work */
     bool accept_paused; /* accept() lacked descriptors: a listener is off until the next tick */
@@ -92,8 +94,23 @@ void sse__place_free(struct sse_server *hub, sse__visitor *place);
 
 /* ---- refusal.c: loop's thread only ---- */
 
-/* The request of one that is refused has come: answer it, unless the answer would do harm. */
-void sse__pending_deny(sse__loop *loop, const sse__pending *pending);
+/* The request of one that is refused has come: answer it, unless the answer would do harm. What is left to do with its descriptor is
+ * done when that is -1 afterwards. */
+void sse__pending_deny(sse__loop *loop, sse__pending *pending);
+/* There is no room for this connection: tell, without a look at its request. Takes the descriptor over. */
+void sse__refuse_full(sse__loop *loop, int fd);
+/* Somebody took https for http: likewise, and the place (or NULL). */
+void sse__refuse_plain(sse__loop *loop, int fd, sse__visitor *place);
+
+/* ---- discard.c: loop's thread only ---- */
+
+/* Close our side; and the socket once the peer has closed its own, or has had its chance. Takes descriptor and place (or NULL) over. */
+void sse__discard_begin(sse__loop *loop, int fd, sse__visitor *place);
+/* The same for a connection that its daemon closes now, if its peer still sends. */
+void sse__discard_rest(sse__conn *conn);
+void sse__discard_ready(sse__loop *loop, sse__discard *discard);
+/* Too late: close those whose time is over; all: close them all. */
+void sse__discard_expire(sse__loop *loop, uint64_t now_ms, bool all);
 
 /* ---- wheel.c: loop's thread only ---- */
 

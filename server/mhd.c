@@ -7,6 +7,7 @@
 
 #include "http.h"
 #include "hub.h"
+#include "loop_internal.h"
 #include "subscriber.h"
 #include "tls.h"
 
@@ -62,8 +63,10 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         return;
     }
     shard->connections--;
-    if (*context)
+    if (*context) {
+        sse__discard_rest(*context);
         sse__conn_free(*context);
+    }
     *context = NULL;
     atomic_fetch_sub(&shard->hub->counters.connections, 1);
 }

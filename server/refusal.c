@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define LINE_EVERY_NS ((uint64_t)10000000000)
+#define RETRY_WHEN_FULL_S 5
 #define REQUEST_BYTES 8192 /* more than a request's headers may have by default */
 
 /* ---- counting ---- */
@@ -91,21 +92,28 @@ static bool is_event_source(const char *request)
            says(request, "\nUser-Agent:", "Mozilla/");
 }
 
-static void answer(int fd, sse__denial denial, uint32_t retry_after_s)
+/* Does it send a body? */
+static bool has_body(const char *request)
 {
-    char text[256];
-    const char *why = denial == SSE__DENIED_RATE ? "Your address connects too often."
-                                                 : "Your address has too many connections.";
+    return strcasestr(request, "\nContent-Length:") || strcasestr(request, "\nTransfer-Encoding:");
+}
+
+/* retry_after_s 0: it is of no use. */
+static void answer(int fd, const char *status, uint32_t retry_after_s, const char *why)
+{
+    char text[320], retry_after[32] = "";
+    if (retry_after_s > 0)
+        snprintf(retry_after, sizeof retry_after, "Retry-After: %u\r\n", retry_after_s);
     int n = snprintf(text, sizeof text,
-                     "HTTP/1.1 429 Too Many Requests\r\nRetry-After: %u\r\n"
-                     "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
-                     "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s\n",
-                     retry_after_s, strlen(why) + 1, why);
+                     "HTTP/1.1 %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n"
+                     "Content-Length: %zu\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+                     "%s\n",
+                     status, retry_after, strlen(why) + 1, why);
     (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* What was sent is read first, so that no reset overtakes the answer. */
-void sse__pending_deny(sse__loop *loop, const sse__pending *pending)
+void sse__pending_deny(sse__loop *loop, sse__pending *pending)
 {
     char request[REQUEST_BYTES + 1];
     ssize_t n = recv(pending->fd, request, REQUEST_BYTES, MSG_DONTWAIT);
@@ -116,5 +124,24 @@ void sse__pending_deny(sse__loop *loop, const sse__pending *pending)
     if (!whole || is_event_source(request)) /* of half a head nobody knows who sent it */
         return;
     sse__hub_count_answer(loop->hub, 429);
-    answer(pending->fd, pending->denial, pending->retry_after_s);
+    answer(pending->fd, "429 Too Many Requests", pending->retry_after_s,
+           pending->denial == SSE__DENIED_RATE ? "Your address connects too often."
+                                               : "Your address has too many connections.");
+    if (has_body(request)) {
+        sse__discard_begin(loop, pending->fd, NULL);
+        pending->fd = -1;
+    }
+}
+
+void sse__refuse_full(sse__loop *loop, int fd)
+{
+    answer(fd, "503 Service Unavailable", RETRY_WHEN_FULL_S,
+           "The server has too many connections.");
+    sse__discard_begin(loop, fd, NULL);
+}
+
+void sse__refuse_plain(sse__loop *loop, int fd, sse__visitor *place)
+{
+    answer(fd, "400 Bad Request", 0, "This port speaks HTTPS, not HTTP.");
+    sse__discard_begin(loop, fd, place);
 }

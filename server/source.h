@@ -6,6 +6,7 @@ typedef enum sse__source_kind {
     SSE__SOURCE_WAKE,     /* the loop's eventfd */
     SSE__SOURCE_LISTENER, /* a listening socket */
     SSE__SOURCE_PENDING,  /* an accepted socket whose request line has not come yet */
+    SSE__SOURCE_DISCARD,  /* a socket that is answered, whose peer still sends */
     SSE__SOURCE_SHARD,    /* the epoll descriptor of a daemon */
     SSE__SOURCE_SUB       /* a subscriber's socket: has the peer gone? */
 } sse__source_kind;
