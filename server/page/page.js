@@ -236,7 +236,7 @@ function remember() {
 
 function recall() {
   const names = new Set(new URLSearchParams(location.hash.slice(1)).getAll("watch").filter((name) => name !== ""));
-  if (names.size === 0) return; // another anchor, or none
+  if (names.size === 0) return remember(); // another anchor, or none
   watched.clear();
   [...names].slice(0, MOST_TOGETHER).forEach((name) => watched.add(name));
   watch();

@@ -129,7 +129,9 @@ browserTest("what is watched outlives a reload, and can be linked to", async () 
   await page.locator("#watch-state[data-state=open]", { hasText: "Watching d." }).waitFor();
   await page.goto(link);
   await page.locator("#watch-state[data-state=open]", { hasText: "Watching a, b c/ä&#." }).waitFor();
-  await page.goto(hub.url + "/#events-title"); // the link for the keyboard is not one
+  await page.getByRole("link", { name: "Skip to the events" }).press("Enter"); // an anchor, too
+  await page.waitForURL(link);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "events-title");
   await publish(hub, "a", "after");
   await shown(page, "after");
   assert.deepEqual(page.faults, []);
