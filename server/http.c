@@ -1,4 +1,4 @@
-/* Requests: routes, access, subscribing. What is published and inspected is in http_publish.c and
+/* Requests: routes, subscribing. Who may do what is in http_access.c, what is published and inspected in http_publish.c and
  * http_inspect.c, the answers are in http_reply.c.
  *
  * Runs on the thread that drives the connection. libmicrohttpd calls the handler once with the
@@ -8,7 +8,6 @@
  * once. sse__http_completed() frees the exchange, however the request ended. */
 #include "http.h"
 
-#include "clock.h"
 #include "header.h"
 #include "hub.h"
 #include "mhd.h"
@@ -17,8 +16,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
-#include <time.h>
+#include <string.h>
 
 /* How much of an unwanted body is read before the connection is closed instead. */
 #define DISCARD_BYTES ((uint64_t)64 << 20)
@@ -51,135 +49,12 @@ typedef struct sse__exchange {
     bool at_once;      /* answer without reading the body; ends the connection */
 } exchange;
 
-/* What the authorize callback says beside its result. */
-typedef struct verdict {
-    int64_t expiry_unix_s;
-    bool expires;
-    char reason[121];
-    char address[SSE__ADDRESS_MAX]; /* the client's, once somebody has asked for it */
-} verdict;
-
-struct sse_request {
-    const sse__http_call *call;
-    verdict *verdict;
-    const char *stream;
-    sse_action action;
-};
-
-/* ---- the request as callbacks see it ---- */
-
-sse_action sse_request_action(const sse_request *request) { return request->action; }
-
-const char *sse_request_method(const sse_request *request) { return request->call->method; }
-
-const char *sse_request_path(const sse_request *request) { return request->call->url; }
-
-const char *sse_request_stream(const sse_request *request) { return request->stream; }
-
-const char *sse_request_address(const sse_request *request)
+const sse__fields *sse__http_fields(const sse__http_call *call)
 {
-    char *address = request->verdict->address;
-    if (!*address)
-        sse__mhd_address(request->call->connection, address);
-    return address;
+    return &(*call->exchange)->fields;
 }
 
-const char *sse_request_header(const sse_request *request, const char *name)
-{
-    return sse__mhd_header(request->call->connection, name);
-}
-
-const char *sse_request_query(const sse_request *request, const char *name)
-{
-    return sse__mhd_query(request->call->connection, name).ptr;
-}
-
-void sse_request_set_expiry(const sse_request *request, int64_t unix_s)
-{
-    request->verdict->expires = true;
-    request->verdict->expiry_unix_s = unix_s;
-}
-
-void sse_request_set_reason(const sse_request *request, const char *reason)
-{
-    char *out = request->verdict->reason;
-    size_t n = 0;
-    for (; reason[n] && n < sizeof request->verdict->reason - 1; n++)
-        out[n] = reason[n] < ' ' || reason[n] > '~' || strchr("\"\\", reason[n]) ? '?' : reason[n];
-    out[n] = '\0';
-}
-
-/* ---- access ---- */
-
-/* A browser says where a page comes from. One from elsewhere may publish only when CORS lets it. */
-static bool from_elsewhere(const sse__http_call *call)
-{
-    const char *origin = (*call->exchange)->fields.origin;
-    const char *host = (*call->exchange)->fields.host;
-    if (!origin || sse__http_allowed_origin(call->hub, origin))
-        return false;
-    const char *authority = strstr(origin, "://");
-    return !authority || !host || strcasecmp(authority + 3, host) != 0;
-}
-
-/* No browser leaves Host out. */
-static bool for_somebody_else(const sse__http_call *call)
-{
-    const char *host = (*call->exchange)->fields.host;
-    bool ask = call->hub->options.host_name_count > 0 || sse__mhd_is_loopback(call->connection);
-    return ask && host && !sse__http_known_host(call->hub, host);
-}
-
-/* When a permission ends, by our own clock; 0: never. */
-static uint64_t expiry_ms(const verdict *v)
-{
-    struct timespec wall;
-    if (!v->expires || v->expiry_unix_s > INT64_MAX / 1000)
-        return 0;
-    clock_gettime(CLOCK_REALTIME, &wall);
-    int64_t until_s = v->expiry_unix_s > 0 ? v->expiry_unix_s : 0; /* however long ago */
-    int64_t left_ms = until_s * 1000 - (wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
-    return sse__now_ms() + (left_ms > 0 ? (uint64_t)left_ms : 0) + 1; /* rounded up */
-}
-
-static void refuse(const verdict *v, int status, sse__answer *answer)
-{
-    if (status < 400 || status > 599)
-        status = 403;
-    if (status == 401)
-        snprintf(answer->reason, sizeof answer->reason, "%s", v->reason);
-    sse__answer_error(answer, (unsigned)status, "%s",
-                      *v->reason      ? v->reason
-                      : status == 401 ? "This needs a token."
-                      : status == 403 ? "This is not allowed."
-                                      : "This was refused.");
-}
-
-/* May it, and until when (by sse__now_ms(); 0: for ever)? Otherwise the answer is set. */
-static bool allowed(const sse__http_call *call, sse_action action, const char *stream,
-                    sse__answer *answer, uint64_t *until_ms)
-{
-    const sse_server_options *options = &call->hub->options;
-    bool changes = action == SSE_ACTION_PUBLISH || action == SSE_ACTION_REMOVE;
-    if (changes && from_elsewhere(call)) {
-        sse__answer_error(answer, 403, "Pages of this origin may not publish here.");
-        return false;
-    }
-    if (!options->callbacks.authorize)
-        return true;
-    verdict v;
-    v.expires = false;
-    v.reason[0] = v.address[0] = '\0';
-    sse_request request = {.call = call, .verdict = &v, .stream = stream, .action = action};
-    sse__hub_callback_begin();
-    int status = options->callbacks.authorize(options->user, &request);
-    sse__hub_callback_end();
-    if (status != 0)
-        refuse(&v, status, answer);
-    else if (until_ms)
-        *until_ms = expiry_ms(&v);
-    return status == 0;
-}
+/* ---- names ---- */
 
 static bool good_stream_name(sse_str name, sse__answer *answer)
 {
@@ -303,7 +178,7 @@ static void look_ahead(const sse__http_call *call, exchange *ex)
         /* Who is right about where the next request begins (RFC 9112, 6.3)? Nobody finds out. */
         ex->at_once = true;
         sse__answer_error(&ex->answer, 400, "Content-Length is there twice.");
-    } else if (for_somebody_else(call)) {
+    } else if (sse__http_for_somebody_else(call)) {
         sse__answer_error(&ex->answer, 421, "This server does not go by that name (--host-name).");
     } else if (ex->route == ROUTE_NONE) {
         sse__answer_error(&ex->answer, 404, "There is nothing at %.200s.", call->url);
@@ -313,8 +188,8 @@ static void look_ahead(const sse__http_call *call, exchange *ex)
     } else if (ex->verb == VERB_POST) {
         const char *length = ex->fields.content_length;
         const char *name = stream_name(call, &ex->answer);
-        if (name && allowed(call, SSE_ACTION_PUBLISH, name, &ex->answer, NULL) && length &&
-            strtoull(length, NULL, 10) > max_body(call))
+        if (name && sse__http_allowed(call, SSE_ACTION_PUBLISH, name, &ex->answer, NULL) &&
+            length && strtoull(length, NULL, 10) > max_body(call))
             refuse_body(call, ex);
     }
 }
@@ -368,8 +243,8 @@ static size_t open_streams(const sse__http_call *call, sse__stream *streams[SSE_
     if (n > 0 && atomic_load(&call->hub->closing))
         sse__answer_err(answer, SSE_ECLOSED, names[0].ptr);
     for (size_t i = 0; i < n && answer->status == 0; i++)
-        if (allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, answer, &until) && until != 0 &&
-            (*until_ms == 0 || until < *until_ms))
+        if (sse__http_allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, answer, &until) &&
+            until != 0 && (*until_ms == 0 || until < *until_ms))
             *until_ms = until; /* the connection ends with the first permission that does */
     while (opened < n && answer->status == 0) {
         const char *name = names[opened].ptr;
@@ -433,7 +308,7 @@ static bool serve_head(const sse__http_call *call, exchange *ex)
         sse__answer_err(&ex->answer, SSE_ECLOSED, names[0].ptr);
     for (size_t i = 0; i < n && ex->answer.status == 0; i++) {
         sse__stream *stream;
-        if (!allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, &ex->answer, NULL))
+        if (!sse__http_allowed(call, SSE_ACTION_SUBSCRIBE, names[i].ptr, &ex->answer, NULL))
             break;
         sse_err err = sse__hub_stream(call->hub, names[i].ptr, false, &stream);
         if (err == SSE_OK)
@@ -465,7 +340,7 @@ static bool serve_publish(const sse__http_call *call, exchange *ex)
 static bool serve_remove(const sse__http_call *call, exchange *ex)
 {
     const char *name = stream_name(call, &ex->answer);
-    if (name && allowed(call, SSE_ACTION_REMOVE, name, &ex->answer, NULL)) {
+    if (name && sse__http_allowed(call, SSE_ACTION_REMOVE, name, &ex->answer, NULL)) {
         sse_err err = sse_server_remove_stream(call->hub, name);
         if (err != SSE_OK)
             sse__answer_err(&ex->answer, err, name);
@@ -486,7 +361,7 @@ static bool serve_inspect(const sse__http_call *call, exchange *ex)
             sse__answer_error(answer, 200, "ok");
     } else if (ex->route == ROUTE_PAGE) {
         sse__http_page(call->url, answer); /* it holds no secret, and is where a token is entered */
-    } else if (allowed(call, SSE_ACTION_INSPECT, NULL, answer, NULL)) {
+    } else if (sse__http_allowed(call, SSE_ACTION_INSPECT, NULL, answer, NULL)) {
         if (ex->route == ROUTE_STREAMS)
             sse__http_streams(hub, answer);
         else

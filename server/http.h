@@ -8,6 +8,7 @@
 #include <sse/server.h>
 
 struct sse__exchange;
+struct sse__fields;
 struct sse__sub;
 
 /* One call of the access handler. */
@@ -27,6 +28,8 @@ typedef struct sse__http_call {
 /* Returns false when the connection is to be closed.
  * Thread:  the connection's. */
 bool sse__http_handle(const sse__http_call *call);
+/* Its headers, once it has begun. */
+const struct sse__fields *sse__http_fields(const sse__http_call *call);
 /* The request is over: free its context. */
 void sse__http_completed(struct sse__exchange **exchange);
 
@@ -58,6 +61,14 @@ bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub);
 bool sse__http_known_host(const sse_server *hub, const char *host);
 /* The value for Access-Control-Allow-Origin, or NULL. */
 const char *sse__http_allowed_origin(sse_server *hub, const char *origin);
+
+/* ---- http_access.c ---- */
+
+/* Is the request's Host header somebody else's name? */
+bool sse__http_for_somebody_else(const sse__http_call *call);
+/* May it, and until when (by sse__now_ms(); 0: for ever; until_ms may be NULL)? Otherwise the answer is set. */
+bool sse__http_allowed(const sse__http_call *call, sse_action action, const char *stream,
+                       sse__answer *answer, uint64_t *until_ms);
 
 /* ---- http_publish.c ---- */
 
