@@ -109,6 +109,7 @@ bool access_rules_guard_publishing(const access_rules *rules)
 /* ---- judging ---- */
 
 static const char not_listed[] = "The token does not allow it.";
+static const char unknown[] = "The token is not known.";
 
 /* What nobody need show anything for. */
 static bool is_open(const access_rules *rules, sse_action action)
@@ -118,18 +119,27 @@ static bool is_open(const access_rules *rules, sse_action action)
     return rules->anonymous_subscribe || (rules->subscribe.n == 0 && rules->nkeys == 0);
 }
 
-static bool is_listed(const access_rules *rules, sse_action action, const char *token)
+/* Whose token it is. Both lists are searched whatever the first says, so that the time tells nothing. */
+typedef struct holder {
+    bool publisher;
+    bool subscriber;
+} holder;
+
+static holder find_holder(const access_rules *rules, const char *token)
 {
-    bool publisher = tokens_have(&rules->publish, token);
-    bool subscriber = tokens_have(&rules->subscribe, token);
+    return (holder){tokens_have(&rules->publish, token), tokens_have(&rules->subscribe, token)};
+}
+
+static bool may(holder who, sse_action action)
+{
     switch (action) {
     case SSE_ACTION_SUBSCRIBE:
-        return subscriber;
+        return who.subscriber;
     case SSE_ACTION_INSPECT:
-        return subscriber || publisher;
+        return who.subscriber || who.publisher;
     case SSE_ACTION_PUBLISH:
     case SSE_ACTION_REMOVE:
-        return publisher;
+        return who.publisher;
     }
     return false;
 }
@@ -160,8 +170,8 @@ static int judge_jwt(const access_rules *rules, const sse_request *request, cons
                      const char **why)
 {
     (void)rules, (void)request, (void)token;
-    *why = not_listed;
-    return 403; /* there are no keys */
+    *why = unknown;
+    return 401; /* there are no keys */
 }
 #endif
 
@@ -193,12 +203,18 @@ static int judge(const access_rules *rules, const sse_request *request, const ch
     if (!token) {
         bool other = sse_request_header(request, "Authorization") != NULL;
         *why = other ? "What it shows is no bearer token." : "It shows no token.";
-        return other ? 403 : 401;
+        return 401;
     }
-    if (is_listed(rules, action, token))
-        return 0;
-    *why = not_listed;
-    return rules->nkeys > 0 ? judge_jwt(rules, request, token, why) : 403;
+    holder who = find_holder(rules, token);
+    if (who.publisher || who.subscriber) {
+        *why = not_listed;
+        return may(who, action) ? 0 : 403;
+    }
+    if (rules->nkeys > 0)
+        return judge_jwt(rules, request, token, why);
+    *why = unknown;
+    sse_request_set_reason(request, unknown); /* RFC 6750, 3.1: invalid_token */
+    return 401;
 }
 
 /* For who asks why somebody is not let in. Never the token. */

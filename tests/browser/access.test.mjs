@@ -13,7 +13,7 @@ browserTest("tokens: asked for, entered, used for reading and publishing", async
   await enter.click();
   await page.keyboard.type("wrong"); // the field has the focus
   await page.getByRole("button", { name: "Use", exact: true }).click();
-  await page.getByRole("alert").filter({ hasText: "(403)" }).waitFor();
+  await page.getByRole("alert").filter({ hasText: "not known" }).waitFor();
   await page.getByLabel("Token", { exact: true }).fill("read-token");
   await page.keyboard.press("Enter");
   await page.getByRole("checkbox", { name: "s", exact: true }).check();

@@ -18,7 +18,7 @@ static void expect_401(const hub *h, const char *method, const char *target)
     cr_assert(challenge && strncmp(challenge, "Bearer", 6) == 0);
     http_response_fini(&r);
     expect_error(h, method, target, NULL, NULL, 401, "token");
-    expect_error(h, method, target, stranger, NULL, 403, "not allowed");
+    expect_error(h, method, target, stranger, NULL, 401, "The token is not known.");
 }
 
 Test(server_access, publish_token)
@@ -47,7 +47,8 @@ Test(server_access, subscribe_token)
     expect(&h, "GET", "/streams", reader, NULL, 200, "\"s\"");
     expect(&h, "GET", "/streams", publisher, NULL, 200, "\"s\"");
     http_conn *c = follow(&h, "s", NULL, reader);
-    expect_error(&h, "POST", "/events?stream=s", reader, "x", 403, NULL);
+    expect_error(&h, "POST", "/events?stream=s", reader, "x", 403, "not allowed");
+    expect_error(&h, "GET", "/events?stream=s", publisher, NULL, 403, "not allowed");
     expect(&h, "POST", "/events?stream=s", publisher, "hello", 200, NULL);
     expect_data(c, "hello");
     http_close(c);
@@ -63,11 +64,12 @@ Test(server_access, token_file_without_a_token)
 Test(server_access, wrong_scheme_is_no_token)
 {
     hub h = hub_start(ARGS("--stream=s", "--publish-token-file", temp_file("secret\n")));
-    expect_error(&h, "POST", "/events?stream=s", "Authorization: Basic secret\r\n", "x", 403, NULL);
-    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer secre\r\n", "x", 403, NULL);
-    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer secret2\r\n", "x", 403,
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Basic secret\r\n", "x", 401,
+                 "needs a token");
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer secre\r\n", "x", 401, NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer secret2\r\n", "x", 401,
                  NULL);
-    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer \r\n", "x", 403, NULL);
+    expect_error(&h, "POST", "/events?stream=s", "Authorization: Bearer \r\n", "x", 401, NULL);
     expect(&h, "POST", "/events?stream=s", "authorization: bearer secret\r\n", "x", 200, NULL);
     hub_end(&h);
 }

@@ -191,7 +191,7 @@ Test(server_config, sighup_reads_tokens_again)
     expect(&h, "POST", "/events?stream=s", first, "1", 200, NULL);
     rewrite(tokens, "second\n");
     reload(&h, "info: reloaded\n");
-    expect_error(&h, "POST", "/events?stream=s", first, "x", 403, NULL);
+    expect_error(&h, "POST", "/events?stream=s", first, "x", 401, NULL);
     expect(&h, "POST", "/events?stream=s", second, "2", 200, NULL);
     expect_numbers(c, 1, 2); /* who was there has stayed */
     http_close(c);
@@ -213,7 +213,7 @@ Test(server_config, sighup_with_a_mistake_changes_nothing)
     rewrite(file, "stream = s\nlog-level = debug\nbad = 1\n");
     reload(&h, text("error: %s:3: unknown option 'bad'", file));
     expect(&h, "POST", "/events?stream=s", first, "x", 200, NULL);
-    expect_error(&h, "POST", "/events?stream=s", second, "x", 403, NULL);
+    expect_error(&h, "POST", "/events?stream=s", second, "x", 401, NULL);
     cr_assert_null(strstr(err_of(h.process), "debug:"));
     hub_end(&h);
 }
@@ -325,10 +325,12 @@ Test(server_config, json_log_of_who_was_not_let_in)
 {
     const char *tokens = temp_file("the-secret\n");
     hub h = hub_start(ARGS("--stream=a", "--log-format=json", "--log-level=debug",
-                           "--publish-token-file", tokens, "--subscribe-token-file", tokens));
+                           "--publish-token-file", tokens, "--subscribe-token-file",
+                           temp_file("a-reader\n")));
     expect(&h, "POST", "/events?stream=a", NULL, "x", 401, NULL);
-    expect(&h, "POST", "/events?stream=a", "Authorization: Bearer a-guess\r\n", "x", 403, NULL);
-    expect(&h, "GET", "/streams?access_token=a-guess", NULL, NULL, 403, NULL);
+    expect(&h, "POST", "/events?stream=a", "Authorization: Bearer a-reader\r\n", "x", 403, NULL);
+    expect(&h, "POST", "/events?stream=a", "Authorization: Bearer a-guess\r\n", "x", 401, NULL);
+    expect(&h, "GET", "/streams?access_token=a-guess", NULL, NULL, 401, NULL);
     cr_assert(proc_wait_stderr(h.process, "GET refused", LONG));
     const char *none = line_with(&h, "POST refused with 401");
     cr_assert_str_eq(member(none, "level"), "debug");
@@ -337,8 +339,11 @@ Test(server_config, json_log_of_who_was_not_let_in)
     cr_assert_str_eq(member(none, "reason"), "It shows no token.");
     cr_assert_str_eq(member(line_with(&h, "POST refused with 403"), "reason"),
                      "The token does not allow it.");
-    cr_assert_null(json_member(line_with(&h, "GET refused with 403"), "stream"));
+    cr_assert_str_eq(member(line_with(&h, "GET refused with 401"), "reason"),
+                     "The token is not known.");
+    cr_assert_null(json_member(line_with(&h, "GET refused with 401"), "stream"));
     cr_assert_null(strstr(err_of(h.process), "a-guess"), "a token is in the log");
+    cr_assert_null(strstr(err_of(h.process), "a-reader"), "a token is in the log");
     hub_end(&h);
 }
 

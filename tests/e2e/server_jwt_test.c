@@ -38,12 +38,16 @@ static const char *unsigned_part(const char *algorithm, const char *claims)
     return text("%s.%s", base64url(header, strlen(header)), base64url(claims, strlen(claims)));
 }
 
-static const char *hmac_token(const char *claims, const char *key, size_t key_len)
+static const char *hmac(const char *part, const char *key, size_t key_len)
 {
     unsigned char mac[32];
-    const char *part = unsigned_part("HS256", claims);
     cr_assert_eq(gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_len, part, strlen(part), mac), 0);
     return text("%s.%s", part, base64url(mac, sizeof mac));
+}
+
+static const char *hmac_token(const char *claims, const char *key, size_t key_len)
+{
+    return hmac(unsigned_part("HS256", claims), key, key_len);
 }
 
 static const char *good_token(const char *claims)
@@ -187,6 +191,26 @@ Test(server_jwt, forged)
     strchr(changed, '.')[10] ^= 1;
     refused(&h, changed, 401, NULL);
     free(changed);
+    hub_end(&h);
+}
+
+/* RFC 7515, 4.1.11: who does not know what is critical must not accept the token, however well it is signed. */
+Test(server_jwt, critical_header)
+{
+    static const char *const headers[] = {
+        "{\"alg\":\"HS256\",\"crit\":[\"b64\"],\"b64\":false}",
+        "{\"alg\":\"HS256\",\"crit\":[\"exp\"],\"exp\":1}",
+        "{\"alg\":\"HS256\",\"crit\":[]}",
+        "{\"alg\":\"HS256\",\"crit\":\"exp\"}",
+    };
+    hub h = start(temp_file(secret));
+    const char *claims = base64url(both, strlen(both));
+    const char *plain = base64url("{\"alg\":\"HS256\"}", 15);
+    works(&h, hmac(text("%s.%s", plain, claims), secret, strlen(secret)));
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        const char *header = base64url(headers[i], strlen(headers[i]));
+        refused(&h, hmac(text("%s.%s", header, claims), secret, strlen(secret)), 401, "critical");
+    }
     hub_end(&h);
 }
 
