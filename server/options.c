@@ -2,6 +2,7 @@
 #include "address.h"
 #include "header.h"
 #include "hub.h"
+#include "origin.h"
 #include "reload.h"
 #include "response_header.h"
 #include "tls.h"
@@ -45,6 +46,25 @@ const char *sse__response_header_problem(const char *line)
     return NULL;
 }
 
+/* Has none of the strings a problem? `what` they are is for the log. */
+static bool are_good(const sse_logger *logger, const char *what, const char *const *strings,
+                     size_t n, const char *(*problem)(const char *))
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *why = problem(strings[i]);
+        if (!why)
+            continue;
+        sse__log(logger, SSE_LOG_ERROR, "%s '%s': %s", what, strings[i] ? strings[i] : "", why);
+        return false;
+    }
+    return true;
+}
+
+static bool good_origins(const sse_logger *logger, const char *const *origins, size_t n)
+{
+    return are_good(logger, "origin", origins, n, sse__origin_problem);
+}
+
 static bool good_headers(const sse_server_options *options)
 {
     if (options->header_count > SSE__HEADERS_MAX) {
@@ -52,22 +72,8 @@ static bool good_headers(const sse_server_options *options)
                  options->header_count, SSE__HEADERS_MAX);
         return false;
     }
-    for (size_t i = 0; i < options->header_count; i++) {
-        const char *line = options->headers[i], *why = sse__response_header_problem(line);
-        if (!why)
-            continue;
-        sse__log(&options->logger, SSE_LOG_ERROR, "header '%s': %s", line ? line : "", why);
-        return false;
-    }
-    return true;
-}
-
-static bool good_origins(const char *const *origins, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!origins[i] || strpbrk(origins[i], "\r\n \t"))
-            return false;
-    return true;
+    return are_good(&options->logger, "header", options->headers, options->header_count,
+                    sse__response_header_problem);
 }
 
 /* A NULL-terminated copy. */
@@ -110,7 +116,12 @@ static sse_err check(const sse_server_options *options)
         return SSE_EINVAL;
     if (!good_headers(options))
         return SSE_EINVAL;
-    return good_origins(options->cors_origins, options->cors_origin_count) ? SSE_OK : SSE_EINVAL;
+    if (!are_good(&options->logger, "host name", options->host_names, options->host_name_count,
+                  sse__host_name_problem))
+        return SSE_EINVAL;
+    return good_origins(&options->logger, options->cors_origins, options->cors_origin_count)
+               ? SSE_OK
+               : SSE_EINVAL;
 }
 
 static void set_default(uint32_t *value, uint32_t otherwise)
@@ -261,9 +272,10 @@ void sse__options_fini(sse_server *hub)
 
 /* ---- what changes later ---- */
 
-static sse_err copy_origins(const char *const *origins, size_t n, char ***out)
+static sse_err copy_origins(const sse_logger *logger, const char *const *origins, size_t n,
+                            char ***out)
 {
-    if (!good_origins(origins, n))
+    if (!good_origins(logger, origins, n))
         return SSE_EINVAL;
     *out = copy_strings(origins, n);
     return *out ? SSE_OK : SSE_ENOMEM;
@@ -281,7 +293,7 @@ static void use_origins(sse_server *server, char **list)
 sse_err sse_server_set_cors_origins(sse_server *server, const char *const *origins, size_t n)
 {
     char **list;
-    sse_err err = copy_origins(origins, n, &list);
+    sse_err err = copy_origins(&server->options.logger, origins, n, &list);
     if (err == SSE_OK)
         use_origins(server, list);
     return err;
@@ -291,7 +303,7 @@ sse_err sse__server_reload(sse_server *server, const char *const *origins, size_
 {
     sse__identity *identity = NULL;
     char **list;
-    sse_err err = copy_origins(origins, n, &list);
+    sse_err err = copy_origins(&server->options.logger, origins, n, &list);
     if (err != SSE_OK)
         return err;
     if (server->tls_cert_file)

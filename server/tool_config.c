@@ -6,6 +6,7 @@
  * One thread. */
 #include "tool_config.h"
 
+#include "origin.h"
 #include "response_header.h"
 
 #include <errno.h>
@@ -235,7 +236,10 @@ static bool is_refused(const config *c, const config_setting *setting, char *why
 {
     const tool_option *option = setting->option;
     const char *problem =
-        option->target == &c->headers ? sse__response_header_problem(setting->value) : NULL;
+        option->target == &c->headers        ? sse__response_header_problem(setting->value)
+        : option->target == &c->cors_origins ? sse__origin_problem(setting->value)
+        : option->target == &c->host_names   ? sse__host_name_problem(setting->value)
+                                             : NULL;
     if (problem)
         snprintf(why, size, "'%.600s': %s", setting->value, problem);
     else if (!option->set(option->target, setting->value))

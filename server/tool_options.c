@@ -93,11 +93,6 @@ static bool set_listen(void *target, const char *value)
     return colon && tool_set_u64(&port, colon + 1) && port <= 65535 && tool_set_list(target, value);
 }
 
-static bool set_origin(void *target, const char *value)
-{
-    return *value && !strpbrk(value, "\r\n \t") && tool_set_list(target, value);
-}
-
 static bool set_no_replay(void *target, const char *value)
 {
     (void)value;
@@ -219,8 +214,8 @@ void config_fill_table(config *c)
         {"base64", NULL, "send data as base64", tool_set_flag, &s->base64},
         {"header", "'Name: value'", "extra response header; repeatable", tool_set_header,
          &c->headers},
-        {"cors-origin", "ORIGIN", "let pages of this origin in; * for all; repeatable", set_origin,
-         &c->cors_origins},
+        {"cors-origin", "ORIGIN", "let pages of this origin in; * for all; repeatable",
+         tool_set_list, &c->cors_origins},
         {"max-streams", "N", "streams at most (10000)", set_count, &o->max_streams},
         {"max-subscribers", "N", "subscribers at most (100000)", set_count, &o->max_subscribers},
         {"max-subscribers-per-ip", "N", "subscribers at most from one address (no limit)",

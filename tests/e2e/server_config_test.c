@@ -120,6 +120,10 @@ Test(server_config, mistakes_are_told_with_their_line)
     refused("stream = \xff\n", 1, "'stream'");
     refused("listen = 127.0.0.1\n", 1, "'listen'");
     refused("cors-origin = http://a http://b\n", 1, "'cors-origin'");
+    refused("cors-origin = http://a\ncors-origin = https://b.example/\n", 2,
+            "'cors-origin': 'https://b.example/': an origin ends with the host");
+    refused("host-name = hub.example:8080\n", 1,
+            "'host-name': 'hub.example:8080': it is no host's");
     refused("connection-memory = 100\n", 1, "'connection-memory'");
     refused("stream = a\n\npublish-token-file = /nonexistent/tokens\n", 3, "No such file");
     refused("listen = 0.0.0.0:0\n", 1, "not loopback");

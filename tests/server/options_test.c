@@ -1,5 +1,6 @@
 /* Options: defaults, and what is refused. */
 #include "hub.h"
+#include "origin.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -35,6 +36,14 @@ static sse_err try_origin(const char *origin)
     sse_server_options_init(&options);
     options.cors_origins = &origin;
     options.cors_origin_count = 1;
+    return try_options(&options);
+}
+
+static sse_err try_host_name(const char *name)
+{
+    sse_server_options options = SSE_SERVER_OPTIONS_INIT;
+    options.host_names = &name;
+    options.host_name_count = 1;
     return try_options(&options);
 }
 
@@ -221,6 +230,61 @@ Test(options, origins_are_checked)
     cr_assert_eq(try_origin(NULL), SSE_EINVAL);
     cr_assert_eq(try_origin("https://a https://b"), SSE_EINVAL);
     cr_assert_eq(try_origin("https://a\r\nX: y"), SSE_EINVAL);
+    cr_assert_eq(try_host_name("hub.example.org"), SSE_OK);
+    cr_assert_eq(try_host_name("hub.example.org:8080"), SSE_EINVAL);
+    cr_assert_eq(try_host_name(NULL), SSE_EINVAL);
+}
+
+/* What would match nothing that a client sends. */
+Test(options, origins_are_as_browsers_write_them)
+{
+    static const char *const good[] = {"*",
+                                       "null",
+                                       "https://example.org",
+                                       "HTTP://Example.ORG:8080",
+                                       "http://localhost:443",
+                                       "https://[2001:db8::1]",
+                                       "http://[::1]:3000",
+                                       "https://a_b.xn--bcher-kva.example",
+                                       "chrome-extension://abcdef",
+                                       "capacitor://localhost"};
+    static const char *const bad[][2] = {{"example.org", "no origin"},
+                                         {"", "no origin"},
+                                         {"//example.org", "no origin"},
+                                         {"://example.org", "no origin"},
+                                         {"https://", "no origin"},
+                                         {"https:///a", "no origin"},
+                                         {"https://user@example.org", "no origin"},
+                                         {"https://example.org:", "no origin"},
+                                         {"https://example.org:x", "no origin"},
+                                         {"https://[::1", "no origin"},
+                                         {"https://[]", "no origin"},
+                                         {"https://b\xc3\xbc"
+                                          "cher.example",
+                                          "no origin"},
+                                         {"https://example.org/", "slash"},
+                                         {"https://example.org:8443/path", "path"},
+                                         {"https://example.org?x", "path"},
+                                         {"https://*.example.org", "wildcard"},
+                                         {"https://example.org:443", "scheme's own"},
+                                         {"HTTP://example.org:80", "scheme's own"}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        cr_expect_null(sse__origin_problem(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *why = sse__origin_problem(bad[i][0]);
+        cr_expect(why && strstr(why, bad[i][1]), "%s: %s", bad[i][0], why ? why : "accepted");
+    }
+}
+
+Test(options, host_names_are_names)
+{
+    static const char *const good[] = {"*", "hub.example.org", "HUB", "a_b", "192.0.2.1", "::1"};
+    static const char *const bad[] = {"",    "hub.example.org:8080", "https://hub",  "hub/x",
+                                      "a b", "hub.example.org.",     "*.example.org"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        cr_expect_null(sse__host_name_problem(good[i]), "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_expect_not_null(sse__host_name_problem(bad[i]), "%s", bad[i]);
 }
 
 Test(options, origins_can_change)

@@ -172,8 +172,9 @@ typedef struct sse_server_options {
      * X-Accel-Buffering, which they replace. Copied. */
     const char *const *headers;
     size_t header_count; /* of headers */
-    const char *const
-        *cors_origins;        /* origins whose pages may read and publish; "*" for all; copied */
+    /* Origins whose pages may read and publish, as browsers write them: "https://example.org", "http://localhost:3000", without a path
+     * and without the scheme's own port; "*" for all. Copied. */
+    const char *const *cors_origins;
     size_t cors_origin_count; /* of cors_origins */
     /* Addresses that the limits of connections from one address are not for: "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "loopback",
      * "none". 0 of them = loopback, so that a proxy on this machine is not taken for a single client, and the one who looks after the
@@ -183,7 +184,7 @@ typedef struct sse_server_options {
     /* A page of another origin can make its own name mean 127.0.0.1 (DNS rebinding), and would then be at home on a hub of this machine.
      * So a request that comes from a loopback address must name an IP address, localhost, or one of these in its Host header, or gets
      * 421; "*" for any. A proxy on this machine that passes the Host header on needs its names here. Once there is one, requests from
-     * elsewhere are held to them as well. Copied. */
+     * elsewhere are held to them as well. Names only, without a port. Copied. */
     const char *const *host_names;
     size_t host_name_count; /* of host_names */
     /* PEM files: the certificate with those that lead to its authority (100 KiB of a handshake at most), and its key. With them
@@ -293,7 +294,7 @@ SSE_API void sse_server_completed(void *server, struct MHD_Connection *connectio
  * Replaces what the options said; connections that are open stay.
  * Thread:  any.
  * Owns:    copies the origins.
- * Returns: SSE_OK, SSE_EINVAL (an origin that is NULL or holds a blank or a line end), SSE_ENOMEM.
+ * Returns: SSE_OK, SSE_EINVAL (one that no page can have; the logger is told why), SSE_ENOMEM.
  * Partial: on an error everything stays as it was. */
 SSE_API SSE_NODISCARD sse_err sse_server_set_cors_origins(sse_server *server,
                                                           const char *const *origins, size_t n);
