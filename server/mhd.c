@@ -119,10 +119,14 @@ struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub)
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)sse__tls_priorities},
         {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, sse__tls_no_certificate()},
         {MHD_OPTION_END, 0, NULL}};
-    if (shard->tls)
+    if (shard->tls) {
         flags |= MHD_USE_TLS;
-    else
+    } else {
+        /* A new socket is read before it is watched, so a subscriber's never is; and close() alone ends a connection. Not with TLS,
+         * which would not say goodbye. */
+        flags |= MHD_USE_TURBO;
         tls[0].option = MHD_OPTION_END;
+    }
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, shard, MHD_OPTION_NOTIFY_CONNECTION, on_connection, shard,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
