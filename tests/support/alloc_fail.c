@@ -22,25 +22,27 @@ char *__wrap_strdup(const char *s);
 void __wrap_free(void *p);
 
 static _Atomic(size_t) made;
-static _Atomic(size_t) first_bad = SIZE_MAX, last_bad; /* numbers of allocations, as in `made` */
+/* So many succeed before one fails; one store arms. */
+static _Atomic(ptrdiff_t) ahead = PTRDIFF_MAX;
+static atomic_bool for_good; /* then all that follow fail too */
 static atomic_bool failed;
 static _Atomic(ptrdiff_t) in_use, peak;
 static _Thread_local bool spared;
 
-static void arm(size_t index, size_t count)
+static void arm(size_t index, bool all)
 {
     failed = false;
-    last_bad = count == SIZE_MAX ? SIZE_MAX : made + index;
-    first_bad = made + index;
+    for_good = all;
+    ahead = (ptrdiff_t)index;
 }
 
-void alloc_fail_at(size_t index) { arm(index, 1); }
+void alloc_fail_at(size_t index) { arm(index, false); }
 
-void alloc_fail_from(size_t index) { arm(index, SIZE_MAX); }
+void alloc_fail_from(size_t index) { arm(index, true); }
 
 bool alloc_fail_disarm(void)
 {
-    first_bad = SIZE_MAX;
+    ahead = PTRDIFF_MAX;
     return failed;
 }
 
@@ -65,8 +67,9 @@ static bool refused(void)
 {
     if (spared)
         return false;
-    size_t number = made++;
-    if (number < first_bad || number > last_bad)
+    made++;
+    ptrdiff_t before = ahead--;
+    if (before > 0 || (before < 0 && !for_good))
         return false;
     failed = true;
     return true;
