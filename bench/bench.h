@@ -16,8 +16,8 @@ typedef struct bench_options {
     bool rate_given; /* 0 is as fast as possible */
     bool pin;        /* load: this program to core 1 */
     bool no_pin;     /* fanout: nothing to nowhere */
-    bool reserved[1];
-    const char *publish_url, *json, *report, *server;
+    bool insecure;
+    const char *publish_url, *json, *report, *server, *cacert;
     tool_list scenarios, servers, server_args, headers;
 } bench_options;
 
@@ -25,6 +25,7 @@ typedef struct bench {
     const tool *tool;
     const bench_options *options;
     const char *word; /* the URL, the file */
+    tls_trust *trust; /* once there is an https URL */
     results all;
 } bench;
 
@@ -37,6 +38,10 @@ int bench_storm(bench *b);
 int bench_inside(bench *b);
 
 #define BENCH_FAILED 1 /* exit code: losses, duplicates, misorders */
+
+/* Parse and resolve a URL; the first one that is https says whom to trust. Returns TOOL_GO_ON, or the
+ * exit code after a message. */
+int bench_url(bench *b, const char *text, http_url *url);
 
 /* Bytes of a payload: what was asked for, or `otherwise`. Returns TOOL_GO_ON, or TOOL_USAGE after a
  * message. */

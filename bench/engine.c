@@ -39,7 +39,7 @@ struct engine {
     uint64_t began_ns, ended_ns;                                         /* owner only */
     atomic_bool failure_claimed; /* who sets it writes failure[], then sets failure_set */
     atomic_bool failure_set;
-    char failure[160];
+    char failure[TLS_WHY];
 };
 
 const engine_options *engine_opts(const engine *e) { return &e->options; }
@@ -151,6 +151,8 @@ static void lane_init(engine *e, lane *l, uint32_t first, uint32_t n)
     l->n = n;
     l->conns = tool_must(calloc(n ? n : 1, sizeof *l->conns));
     l->buffer = tool_must(malloc(CONN_BUFFER));
+    if (e->options.url->tls)
+        l->sealed = tool_must(malloc(CONN_BUFFER));
     for (uint32_t i = 0; i < n; i++) {
         l->conns[i].fd = -1;
         scan_init(&l->conns[i].scan, (first + i) % e->options.streams);
@@ -387,6 +389,7 @@ void engine_free(engine *e)
         close(l->wake);
         free(l->conns);
         free(l->buffer);
+        free(l->sealed);
     }
     for (uint32_t i = 0; i < e->options.streams; i++)
         free(e->requests[i]);

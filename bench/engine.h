@@ -7,12 +7,14 @@
 
 #include "http1.h"
 #include "scan.h"
+#include "tls_client.h"
 
 #define ENGINE_SLOTS 240 /* of the deliveries over time */
 #define ENGINE_MAX_THREADS 64
 
 typedef struct engine_options {
     const http_url *url;
+    const tls_trust *trust;     /* when it is an https URL */
     const char *const *headers; /* further request headers, or NULL */
     uint32_t subscribers;
     uint32_t streams;   /* subscriber i is on stream i % streams */
@@ -30,8 +32,8 @@ typedef struct engine engine;
 /* What was counted, by all threads together. */
 typedef struct engine_totals {
     tally tally;
-    histogram connects;           /* from connect() to the end of the answer's head */
-    uint64_t bytes;               /* received, framing included */
+    histogram connects;           /* from connect() to the end of the answer's head, TLS included */
+    uint64_t bytes;               /* received, framing included, that of TLS not */
     uint64_t in_window;           /* deliveries received within the window */
     uint64_t bytes_in_window;     /* and their bytes */
     uint64_t slots[ENGINE_SLOTS]; /* deliveries over the window, evenly divided */
@@ -49,7 +51,7 @@ uint32_t engine_wait_served(engine *e, uint64_t timeout_ns, void (*tick)(engine 
                             void *user);
 uint32_t engine_served(const engine *e);
 uint32_t engine_failed(const engine *e);
-/* Why the first one failed; "" when none did. Valid until engine_free(). */
+/* Why the first one failed, or its TLS broke later; "" when none did. Valid until engine_free(). */
 const char *engine_failure(const engine *e);
 
 /* Deliveries so far, of all threads. */

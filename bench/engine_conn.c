@@ -1,7 +1,10 @@
-/* A subscriber's connection: connect, ask, read the head, then feed the body to the scanner.
+/* A subscriber's connection: connect, shake hands where the URL is https, ask, read the head, then
+ * feed the body to the scanner.
  *
  * Runs on the engine's thread that owns the connection. Sockets are in its epoll set once and for
- * all, edge-triggered, so each wake-up reads until a read comes back short. */
+ * all, edge-triggered, so each wake-up reads until a read comes back short. With TLS the same read
+ * gets the records of many events, and the session is asked until it has none left, so that nothing
+ * stays behind in it for which no edge would come. */
 #include "engine_conn.h"
 
 #include "procstat.h"
@@ -19,6 +22,12 @@
 
 void conn_close(lane *l, conn *c, conn_state to)
 {
+    if (c->tls) {
+        if (!engine_opts(l->engine)->reset)
+            tls_bye(c->tls);
+        tls_free(c->tls);
+        c->tls = NULL;
+    }
     if (c->fd >= 0) {
         struct linger reset = {1, 0};
         if (engine_opts(l->engine)->reset)
@@ -29,7 +38,7 @@ void conn_close(lane *l, conn *c, conn_state to)
     free(c->head);
     c->head = NULL;
     c->head_len = 0;
-    if (c->state == CONN_CONNECTING || c->state == CONN_HEAD)
+    if (c->state >= CONN_CONNECTING && c->state <= CONN_HEAD)
         l->in_flight--;
     if (to == CONN_FAILED)
         atomic_fetch_add(&l->failed, 1);
@@ -46,12 +55,36 @@ static void fail(lane *l, conn *c, const char *what, int error)
     conn_close(l, c, CONN_FAILED);
 }
 
+/* TLS did not go on. One who was served has lost the connection; why is to be told all the same. */
+static void broken(lane *l, conn *c)
+{
+    char why[TLS_WHY];
+    tls_failure(c->tls, why);
+    engine_note_failure(l->engine, why, 0);
+    conn_close(l, c, c->state == CONN_BODY ? CONN_OVER : CONN_FAILED);
+}
+
 /* ---- connecting ---- */
+
+static void send_sealed(lane *l, conn *c, const char *request, size_t n)
+{
+    int code = tls_send(c->tls, request, n);
+    if (code == TLS_FAILED)
+        broken(l, c);
+    else if (code == TLS_AGAIN)
+        fail(l, c, "sending the request", EMSGSIZE);
+    else
+        c->state = CONN_HEAD;
+}
 
 static void send_request(lane *l, conn *c)
 {
     const char *request = l->requests[c->scan.stream];
     size_t n = strlen(request);
+    if (c->tls) {
+        send_sealed(l, c, request, n);
+        return;
+    }
     ssize_t sent = send(c->fd, request, n, MSG_NOSIGNAL);
     if (sent < 0 && (errno == EAGAIN || errno == ENOTCONN))
         return; /* EPOLLOUT comes when it is connected */
@@ -60,6 +93,17 @@ static void send_request(lane *l, conn *c)
         return;
     }
     c->state = CONN_HEAD;
+}
+
+static void shake_hands(lane *l, conn *c)
+{
+    int code = tls_handshake(c->tls);
+    if (code == TLS_FAILED)
+        broken(l, c);
+    else if (code == TLS_DONE)
+        send_request(l, c);
+    else if (!tls_wants_to_send(c->tls))
+        c->state = CONN_HANDSHAKE; /* what it had to say is out */
 }
 
 static bool bind_source(lane *l, int fd)
@@ -98,6 +142,8 @@ void conn_open(lane *l, conn *c)
     else if (connect(c->fd, (const struct sockaddr *)&url->address, url->address_len) != 0 &&
              errno != EINPROGRESS)
         fail(l, c, "connecting", errno);
+    else if (url->tls)
+        c->tls = tls_new(engine_opts(l->engine)->trust, url, c->fd);
     else
         send_request(l, c); /* on loopback it is connected already */
 }
@@ -109,6 +155,8 @@ static void continue_connecting(lane *l, conn *c)
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error)
         fail(l, c, "connecting", error);
+    else if (c->tls)
+        shake_hands(l, c);
     else
         send_request(l, c);
 }
@@ -185,10 +233,39 @@ static void ended(lane *l, conn *c, int error)
         fail(l, c, "waiting for the answer", error ? error : ECONNRESET);
 }
 
+/* Bytes of the answer. Returns false when that was the end of the connection. */
+static inline bool take(lane *l, conn *c, const char *bytes, size_t n)
+{
+    uint64_t now = now_ns();
+    if (c->state == CONN_BODY)
+        take_body(l, c, bytes, n, now);
+    else
+        take_head(l, c, bytes, n, now);
+    if (c->fd >= 0 && c->state == CONN_BODY && c->chunks.state >= CHUNK_END)
+        ended(l, c, 0);
+    return c->fd >= 0;
+}
+
+/* Sealed bytes, which are all that have come. Returns false when that was the end. */
+static bool take_sealed(lane *l, conn *c, size_t n)
+{
+    ssize_t got;
+    tls_feed(c->tls, l->sealed, n);
+    while ((got = tls_read(c->tls, l->buffer, CONN_BUFFER)) > 0)
+        if (!take(l, c, l->buffer, (size_t)got))
+            return false;
+    if (got == 0)
+        ended(l, c, 0);
+    else if (got == TLS_FAILED)
+        broken(l, c);
+    return c->fd >= 0;
+}
+
 static void read_all(lane *l, conn *c)
 {
+    char *buffer = c->tls ? l->sealed : l->buffer;
     for (;;) {
-        ssize_t n = recv(c->fd, l->buffer, CONN_BUFFER, 0);
+        ssize_t n = recv(c->fd, buffer, CONN_BUFFER, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)
@@ -197,17 +274,8 @@ static void read_all(lane *l, conn *c)
             ended(l, c, n < 0 ? errno : 0);
             return;
         }
-        uint64_t now = now_ns();
-        if (c->state == CONN_BODY)
-            take_body(l, c, l->buffer, (size_t)n, now);
-        else
-            take_head(l, c, l->buffer, (size_t)n, now);
-        if (c->fd < 0)
+        if (!(c->tls ? take_sealed(l, c, (size_t)n) : take(l, c, buffer, (size_t)n)))
             return;
-        if (c->state == CONN_BODY && (c->chunks.state >= CHUNK_END)) {
-            ended(l, c, 0);
-            return;
-        }
         if ((size_t)n < CONN_BUFFER)
             return;
     }
@@ -219,7 +287,9 @@ void conn_ready(lane *l, conn *c, uint32_t events)
         return;
     if (c->state == CONN_CONNECTING)
         continue_connecting(l, c);
-    if (c->fd < 0 || c->state == CONN_CONNECTING)
+    else if (c->state == CONN_HANDSHAKE)
+        shake_hands(l, c);
+    if (c->fd < 0 || c->state < CONN_HEAD)
         return;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         read_all(l, c);

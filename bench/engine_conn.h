@@ -9,7 +9,8 @@
 typedef enum conn_state {
     CONN_IDLE = 0, /* to be connected */
     CONN_CONNECTING,
-    CONN_HEAD, /* the request is out */
+    CONN_HANDSHAKE, /* of TLS */
+    CONN_HEAD,      /* the request is out */
     CONN_BODY,
     CONN_OVER, /* was served, then the connection ended */
     CONN_FAILED,
@@ -21,7 +22,8 @@ typedef struct conn {
     uint64_t started_ns; /* connect() */
     http_chunks chunks;
     scan scan;
-    char *head; /* an answer's head that came in pieces */
+    char *head;       /* an answer's head that came in pieces */
+    tls_session *tls; /* NULL: plain */
     uint32_t head_len;
     bool chunked;
     bool reserved[3];
@@ -35,6 +37,7 @@ typedef struct lane {
     conn *conns;
     char **requests; /* by stream, shared */
     char *buffer;    /* of CONN_BUFFER bytes */
+    char *sealed;    /* the same for what is not decrypted yet; NULL without TLS */
     uint32_t n;
     uint32_t next_idle; /* where to look for one to connect */
     uint32_t in_flight;

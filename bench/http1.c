@@ -23,14 +23,34 @@ static const char *resolve(http_url *url, const char *host, const char *port)
     return NULL;
 }
 
+/* Host and port of the authority. */
+static const char *take_host(http_url *url)
+{
+    char copy[sizeof url->authority];
+    memcpy(copy, url->authority, sizeof copy);
+    char *bracket = *copy == '[' ? strchr(copy, ']') : NULL;
+    char *colon = strrchr(bracket ? bracket : copy, ':');
+    const char *port = url->tls ? "443" : "80", *host = copy + (bracket ? 1 : 0);
+    if (colon) {
+        *colon = '\0';
+        port = colon + 1;
+    }
+    if (bracket)
+        *bracket = '\0';
+    size_t n = strlen(host);
+    if (n > 1 && host[n - 1] == '.') /* certificates name hosts without it */
+        n--;
+    memcpy(url->host, host, n);
+    return resolve(url, host, port);
+}
+
 const char *http_url_parse(http_url *url, const char *text)
 {
     memset(url, 0, sizeof *url);
-    if (strncasecmp(text, "https://", 8) == 0)
-        return "https is not supported, only http";
-    if (strncasecmp(text, "http://", 7) != 0)
-        return "it does not begin with http://";
-    const char *authority = text + 7;
+    url->tls = strncasecmp(text, "https://", 8) == 0;
+    if (!url->tls && strncasecmp(text, "http://", 7) != 0)
+        return "it begins neither with http:// nor with https://";
+    const char *authority = text + (url->tls ? 8 : 7);
     size_t n = strcspn(authority, "/?#");
     if (n == 0 || n >= sizeof url->authority || memchr(authority, '@', n))
         return "it names no host";
@@ -44,18 +64,7 @@ const char *http_url_parse(http_url *url, const char *text)
     snprintf(url->target, sizeof url->target, "%s%.*s", bare ? "/events" : "",
              bare && len == 1 ? 0 : (int)len, path);
 
-    char host[sizeof url->authority];
-    memcpy(host, url->authority, n + 1);
-    char *bracket = *host == '[' ? strchr(host, ']') : NULL;
-    char *colon = strrchr(bracket ? bracket : host, ':');
-    const char *port = "80";
-    if (colon) {
-        *colon = '\0';
-        port = colon + 1;
-    }
-    if (bracket)
-        *bracket = '\0';
-    return resolve(url, host + (bracket ? 1 : 0), port);
+    return take_host(url);
 }
 
 void http_target(const http_url *url, uint32_t stream, bool named, char out[2112])

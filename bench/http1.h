@@ -12,10 +12,13 @@ typedef struct http_url {
     struct sockaddr_storage address;
     socklen_t address_len;
     char authority[264]; /* for the Host header */
+    char host[264];      /* for TLS: without brackets, port, and a dot at the end */
     char target[2048];   /* path and query; may hold {} for a stream's number */
+    bool tls;            /* https */
+    bool reserved[3];
 } http_url;
 
-/* Parse and resolve "http://HOST[:PORT][/PATH]"; without a path it is /events. Returns NULL, or
+/* Parse and resolve "http[s]://HOST[:PORT][/PATH]"; without a path it is /events. Returns NULL, or
  * what is wrong with it (static). */
 const char *http_url_parse(http_url *url, const char *text);
 

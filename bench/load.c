@@ -4,12 +4,6 @@
 
 #include <string.h>
 
-static int parse_url(const bench *b, http_url *url, const char *text)
-{
-    const char *wrong = http_url_parse(url, text);
-    return wrong ? tool_misuse(b->tool, "%s: %s", text, wrong) : TOOL_GO_ON;
-}
-
 static int find_server(const bench *b, proc_group *g)
 {
     g->n = 0;
@@ -28,6 +22,7 @@ static void fill(const bench *b, const http_url *publish, run_options *run)
     e->threads = o->threads;
     e->in_flight = o->in_flight;
     e->headers = o->headers.items;
+    e->trust = b->trust;
     e->named = o->streams > 0;
     e->run = run_number();
     run->duration_ms = o->duration_ms ? o->duration_ms : 10000;
@@ -38,6 +33,7 @@ static void fill(const bench *b, const http_url *publish, run_options *run)
     run->one_core = o->pin;
     if (publish)
         run->publisher = (publisher_options){.url = publish,
+                                             .trust = b->trust,
                                              .headers = o->headers.items,
                                              .rate = o->rate_given ? o->rate : 1,
                                              .streams = e->streams,
@@ -73,9 +69,9 @@ int bench_load(bench *b)
     const bench_options *o = b->options;
     http_url url, publish;
     run_options run = {.engine = {.url = &url}};
-    int code = parse_url(b, &url, b->word);
+    int code = bench_url(b, b->word, &url);
     if (code == TOOL_GO_ON && o->publish_url)
-        code = parse_url(b, &publish, o->publish_url);
+        code = bench_url(b, o->publish_url, &publish);
     if (code == TOOL_GO_ON && o->publish_url)
         code = bench_payload(b, 100, &run.engine.payload);
     if (code == TOOL_GO_ON && !o->publish_url && o->rate_given)

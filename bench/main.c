@@ -84,9 +84,9 @@ static const char exit_codes[] =
 
 static const command commands[] = {
     {"load", "sse-bench load", "sse-bench load URL [OPTIONS]",
-     "Puts subscribers on URL, any SSE server. With --publish-url it publishes too, and then\n"
-     "checks each event. {} in a URL stands for the number of a stream; without it, and with\n"
-     "--streams, stream=bench-N is added to the query.\n",
+     "Puts subscribers on URL, any SSE server, over http or https. With --publish-url it\n"
+     "publishes too, and then checks each event. {} in a URL stands for the number of a stream;\n"
+     "without it, and with --streams, stream=bench-N is added to the query.\n",
      bench_load, FOR_LOAD, 1},
     {"fanout", "sse-bench fanout", "sse-bench fanout [OPTIONS]",
      "Starts servers of its own and measures them in turn: raw (an epoll server that only sends),\n"
@@ -143,6 +143,12 @@ static size_t options_of(const command *c, bench_options *o, tool_option *out)
         {{"header", "'Name: value'", "send this header too; repeatable", tool_set_header,
           &o->headers},
          FOR_LOAD | FOR_STORM},
+        {{"cacert", "FILE", "https: trust the CA certificates in FILE (PEM), not the system's",
+          tool_set_string, &o->cacert},
+         FOR_LOAD | FOR_STORM},
+        {{"insecure", NULL, "https: do not verify the server's certificate", tool_set_flag,
+          &o->insecure},
+         FOR_LOAD | FOR_STORM},
         {{"server-pid", "PID", "the server's process, for its CPU and memory", set_count,
           &o->server_pid},
          FOR_LOAD | FOR_STORM},
@@ -181,6 +187,30 @@ int bench_payload(const bench *b, uint32_t otherwise, uint32_t *payload)
     if (*payload >= STAMP_BYTES)
         return TOOL_GO_ON;
     return tool_misuse(b->tool, "option '--payload': it takes %d bytes at least", STAMP_BYTES);
+}
+
+static int make_trust(bench *b, const char *url)
+{
+    const bench_options *o = b->options;
+    char why[TLS_WHY];
+    if (!tls_available())
+        return tool_misuse(
+            b->tool, "%s: https is not in this build (SSE_BENCH_TLS, with GnuTLS, adds it)", url);
+    b->trust = tls_trust_new(o->cacert, o->insecure, why);
+    if (b->trust)
+        return TOOL_GO_ON;
+    if (o->cacert)
+        return tool_misuse(b->tool, "option '--cacert': %s: %s", o->cacert, why);
+    tool_say(b->tool, "%s: %s; name some with --cacert", url, why);
+    return TOOL_UNAVAILABLE;
+}
+
+int bench_url(bench *b, const char *text, http_url *url)
+{
+    const char *wrong = http_url_parse(url, text);
+    if (wrong)
+        return tool_misuse(b->tool, "%s: %s", text, wrong);
+    return url->tls && !b->trust ? make_trust(b, text) : TOOL_GO_ON;
 }
 
 /* ---- a command ---- */
@@ -228,6 +258,7 @@ static int parse_and_run(const command *c, int argc, char **argv)
                  words[0] ? words[0] : "");
         code = run_command(c, &b);
         results_free(&b.all);
+        tls_trust_free(b.trust);
     }
     for (size_t i = 0; i < o.servers.n; i++)
         free((void *)(uintptr_t)o.servers.items[i]);

@@ -1,4 +1,4 @@
-/* The publisher's thread; see publisher.h. It blocks in its socket, and sleeps up to an absolute
+/* The publisher's thread; see publisher.h. It blocks in its connection (wire.c), and sleeps up to an absolute
  * time, in pieces, so that it sees `stop`.
  *
  * Invariant: events of a stream are offered in order, and the next ones only after the server has
@@ -9,32 +9,25 @@
 #include "stamp.h"
 #include "sync.h"
 #include "tool.h"
+#include "wire.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/time.h>
-#include <unistd.h>
 
-#define ANSWER_BUFFER 65536u
 #define BACKOFF_MIN_NS 100000u
 #define BACKOFF_MAX_NS 5000000u
 /* Flat out: large enough that requests cost little, small enough to stay in the cache. */
 #define BATCH_EVENTS 256u
 #define BATCH_BYTES 262144u
-#define IDLE_NS 500000000u
 #define NS 1000000000.0
 
 struct publisher {
     publisher_options options;
     char **plain_heads, **batch_heads; /* by stream, up to the Content-Length line */
     char *payload;
-    int fd;
     atomic_bool stop;
     atomic_bool failed;
     atomic_bool finished; /* all that was due before `until` is published */
@@ -48,11 +41,10 @@ struct publisher {
     uint64_t free_ns; /* when the last answer had come */
     uint64_t refused;
     uint32_t turn; /* the stream that is looked at next */
-    uint32_t answer_len;
     sse__thread thread;
     histogram lateness;
-    char failure[200];
-    char answer[ANSWER_BUFFER];
+    char failure[TLS_WHY];
+    wire wire;
 };
 
 static void give_up(publisher *p, const char *format, ...) SSE_PRINTF(2, 3);
@@ -64,119 +56,6 @@ static void give_up(publisher *p, const char *format, ...)
     vsnprintf(p->failure, sizeof p->failure, format, args);
     va_end(args);
     atomic_store(&p->failed, true);
-}
-
-/* ---- the connection ---- */
-
-static int open_connection(const http_url *url)
-{
-    int on = 1;
-    struct timeval limit = {.tv_sec = 30};
-    int fd = socket(url->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, (const struct sockaddr *)&url->address, url->address_len) == 0)
-        return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-static bool send_all(publisher *p, const char *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t sent = send(p->fd, bytes, n, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0) {
-            give_up(p, "publishing: %s", strerror(errno));
-            return false;
-        }
-        bytes += sent;
-        n -= (size_t)sent;
-    }
-    return true;
-}
-
-static bool read_more(publisher *p)
-{
-    ssize_t n;
-    do
-        n = recv(p->fd, p->answer + p->answer_len, sizeof p->answer - p->answer_len, 0);
-    while (n < 0 && errno == EINTR);
-    if (n <= 0) {
-        give_up(p, "waiting for the answer to a publication: %s",
-                n < 0 ? strerror(errno) : "the connection was closed");
-        return false;
-    }
-    p->answer_len += (uint32_t)n;
-    return true;
-}
-
-static void use_up(publisher *p, size_t n)
-{
-    memmove(p->answer, p->answer + n, p->answer_len - n);
-    p->answer_len -= (uint32_t)n;
-}
-
-static bool skip_length(publisher *p, uint64_t n)
-{
-    for (;;) {
-        size_t piece = n < p->answer_len ? (size_t)n : p->answer_len;
-        use_up(p, piece);
-        n -= piece;
-        if (n == 0)
-            return true;
-        if (!read_more(p))
-            return false;
-    }
-}
-
-static bool skip_chunks(publisher *p)
-{
-    http_chunks chunks = {0};
-    while (chunks.state != CHUNK_END && chunks.state != CHUNK_BROKEN) {
-        const char *data;
-        size_t len;
-        size_t used = http_chunks_next(&chunks, p->answer, p->answer_len, &data, &len);
-        use_up(p, used);
-        if (used == 0 && !read_more(p))
-            return false;
-    }
-    return chunks.state == CHUNK_END;
-}
-
-/* Read one answer. Returns its status, 0 after giving up. */
-static int read_answer(publisher *p)
-{
-    http_head head;
-    long used;
-    while ((used = http_head_parse(&head, p->answer, p->answer_len)) == 0) {
-        if (p->answer_len == sizeof p->answer || !read_more(p))
-            return 0;
-    }
-    if (used < 0) {
-        give_up(p, "the answer to a publication is not HTTP");
-        return 0;
-    }
-    use_up(p, (size_t)used);
-    bool empty = head.status == 204 || head.status == 304;
-    if (!empty && !(head.chunked ? skip_chunks(p) : skip_length(p, head.content_length)))
-        return 0;
-    if (head.close || (!empty && !head.chunked && !head.has_length)) {
-        close(p->fd);
-        p->answer_len = 0;
-        p->fd = open_connection(p->options.url);
-        if (p->fd < 0) {
-            give_up(p, "connecting again to publish: %s", strerror(errno));
-            return 0;
-        }
-    }
-    return head.status;
 }
 
 /* ---- requests ---- */
@@ -237,12 +116,16 @@ static void take_events(publisher *p, uint32_t stream, uint64_t n)
 static uint32_t exchange(publisher *p, uint32_t stream, uint32_t answers, uint32_t each)
 {
     uint32_t fine = 0, order = 0;
-    if (!send_all(p, p->request.bytes, p->request.len))
+    if (!wire_send(&p->wire, p->request.bytes, p->request.len)) {
+        give_up(p, "%s", p->wire.failure);
         return 0;
+    }
     for (uint32_t i = 0; i < answers; i++) {
-        int status = read_answer(p);
-        if (status == 0)
+        int status = wire_status(&p->wire);
+        if (status == 0) {
+            give_up(p, "%s", p->wire.failure);
             return fine;
+        }
         if (status >= 200 && status < 300) {
             take_events(p, stream, each);
             fine++;
@@ -257,18 +140,6 @@ static uint32_t exchange(publisher *p, uint32_t stream, uint32_t answers, uint32
     if (fine > 0 && order != fine - 1)
         give_up(p, "the server refused an event and took the next one: use no --publish-pipeline");
     return fine;
-}
-
-/* A server may close a connection on which nothing was asked for some time. */
-static void refresh_connection(publisher *p)
-{
-    char byte;
-    if (now_ns() - p->free_ns < IDLE_NS || recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
-        return;
-    close(p->fd);
-    p->fd = open_connection(p->options.url);
-    if (p->fd < 0)
-        give_up(p, "connecting again to publish: %s", strerror(errno));
 }
 
 /* Offer n events until the server has taken them. */
@@ -362,9 +233,9 @@ static void *publisher_run(void *arg)
         uint64_t until;
         uint64_t n = next_due(p, &stream, &until);
         uint64_t soon = now_ns() + 50000000u;
-        if (n > 0)
-            refresh_connection(p);
-        if (n > 0 && p->fd >= 0)
+        if (n > 0 && !wire_refresh(&p->wire))
+            give_up(p, "%s", p->wire.failure);
+        else if (n > 0)
             publish(p, stream, (uint32_t)(n < most ? n : most));
         if (n > 0)
             p->free_ns = now_ns();
@@ -390,12 +261,15 @@ static char **make_heads(const publisher_options *o, const char *type)
     return heads;
 }
 
-publisher *publisher_start(const publisher_options *options)
+publisher *publisher_start(const publisher_options *options, char why[TLS_WHY])
 {
-    int fd = open_connection(options->url);
-    if (fd < 0)
-        return NULL;
     publisher *p = tool_must(calloc(1, sizeof *p));
+    if (!wire_open(&p->wire, options->url, options->trust)) {
+        snprintf(why, TLS_WHY, "%s", p->wire.failure);
+        wire_close(&p->wire);
+        free(p);
+        return NULL;
+    }
     p->options = *options;
     publisher_options *o = &p->options;
     if (o->active == 0 || o->active > o->streams)
@@ -406,7 +280,6 @@ publisher *publisher_start(const publisher_options *options)
     }
     if (o->pipeline == 0)
         o->pipeline = 1;
-    p->fd = fd;
     p->plain_heads = make_heads(o, "text/plain");
     p->batch_heads = make_heads(o, "text/event-stream");
     p->published = tool_must(calloc(o->streams, sizeof *p->published));
@@ -467,8 +340,7 @@ void publisher_free(publisher *p)
     free(p->batch_heads);
     tool_buffer_free(&p->request);
     tool_buffer_free(&p->body);
-    if (p->fd >= 0)
-        close(p->fd);
+    wire_close(&p->wire);
     free(p->payload);
     free(p->published);
     free(p);

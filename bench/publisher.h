@@ -10,7 +10,7 @@
 #define BENCH_PUBLISHER_H
 
 #include "histogram.h"
-#include "http1.h"
+#include "tls_client.h"
 
 typedef enum publish_format {
     PUBLISH_AUTO = 0, /* one event: its data; several: wire format, as libsse's server takes it */
@@ -20,6 +20,7 @@ typedef enum publish_format {
 
 typedef struct publisher_options {
     const http_url *url;
+    const tls_trust *trust;     /* when it is an https URL */
     const char *const *headers; /* further request headers, or NULL */
     double rate;                /* events a second for each stream; 0: as fast as it is let */
     uint32_t streams;
@@ -37,8 +38,8 @@ typedef struct publisher_options {
 
 typedef struct publisher publisher;
 
-/* Connect and start. Returns NULL when it cannot connect, with errno set. */
-publisher *publisher_start(const publisher_options *options);
+/* Connect and start. Returns NULL with the reason in why when it cannot connect. */
+publisher *publisher_start(const publisher_options *options, char why[TLS_WHY]);
 
 /* False once it has given up. */
 bool publisher_works(const publisher *p);

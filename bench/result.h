@@ -38,7 +38,7 @@ typedef struct result {
     bool judged; /* what it loses is a failure of the run */
     bool reserved[7];
     char notes[RESULT_NOTES][160]; /* what a reader has to know, such as who the bottleneck was */
-    char failure[200];             /* why there is nothing, or "" */
+    char failure[600];             /* why there is nothing, or "" */
 } result;
 
 void result_init(result *r, const char *server);

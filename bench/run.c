@@ -6,7 +6,6 @@
 #include "clock.h"
 #include "tool.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +78,7 @@ static void pass_time(progress *p, engine *e, const publisher *pub, uint64_t unt
 
 static int failed(result *r, const char *what, const char *detail)
 {
-    snprintf(r->failure, sizeof r->failure, "%s: %s", what, detail);
+    snprintf(r->failure, sizeof r->failure, "%.80s: %.450s", what, detail);
     return TOOL_UNAVAILABLE;
 }
 
@@ -92,11 +91,9 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
     double seconds = (double)(now_ns() - began) / 1e9;
     r->connects_per_s = (double)r->subscribers / seconds;
     if (r->subscribers < wanted) {
-        char why[200];
         const char *reason = engine_failure(e);
-        snprintf(why, sizeof why, "%s", *reason ? reason : "no answer in time");
-        snprintf(r->failure, sizeof r->failure, "%u of %u subscribers were not served: %.120s",
-                 wanted - r->subscribers, wanted, why);
+        snprintf(r->failure, sizeof r->failure, "%u of %u subscribers were not served: %.400s",
+                 wanted - r->subscribers, wanted, *reason ? reason : "no answer in time");
         return TOOL_UNAVAILABLE;
     }
     wait_until_ns(now_ns() + (uint64_t)o->settle_ms * 1000000u);
@@ -244,9 +241,10 @@ static int measure_publishing(const run_options *o, const window *w, const engin
 {
     publisher_options options = o->publisher;
     options.first = options.streams;
-    publisher *pub = publisher_start(&options);
+    char why[TLS_WHY];
+    publisher *pub = publisher_start(&options, why);
     if (!pub)
-        return failed(r, "the publisher cannot connect", strerror(errno));
+        return failed(r, "the publisher cannot connect", why);
     uint64_t least = o->duration_ms * UINT64_C(1000000); /* 2 s are enough */
     if (least > 2 * SECOND)
         least = 2 * SECOND;
@@ -277,8 +275,11 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
                                result *r)
 {
     publisher *pub = NULL;
-    if (o->publisher.url && !(pub = publisher_start(&o->publisher)))
-        return failed(r, "the publisher cannot connect", strerror(errno));
+    char why[TLS_WHY];
+    if (o->publisher.url && !(pub = publisher_start(&o->publisher, why))) {
+        engine_stop(e, t);
+        return failed(r, "the publisher cannot connect", why);
+    }
     p->what = "warming up";
     pass_time(p, e, pub, now_ns() + (uint64_t)o->warmup_ms * 1000000u);
     window w = measure(o, e, pub, p);
@@ -289,6 +290,8 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
     }
     engine_stop(e, t);
     take_totals(o, &w, t, r);
+    if (*engine_failure(e)) /* all were served, so it came later */
+        result_note(r, "%s", engine_failure(e));
     if (pub)
         take_numbers(t, pub, &w, r);
     note_bottlenecks(o, &w, t, pub, r);
@@ -307,9 +310,10 @@ static int publish_before(const run_options *o, publisher **pub, result *r)
 {
     publisher_options options = o->publisher;
     options.limit = o->replay;
-    *pub = publisher_start(&options);
+    char why[TLS_WHY];
+    *pub = publisher_start(&options, why);
     if (!*pub)
-        return failed(r, "the publisher cannot connect", strerror(errno));
+        return failed(r, "the publisher cannot connect", why);
     publisher_wait(*pub);
     publisher_stop(*pub);
     wait_until_ns(now_ns() + (uint64_t)o->settle_ms * 1000000u);

@@ -27,9 +27,10 @@ static int wave(const bench *b, storm *s, uint32_t number)
     uint32_t served = engine_wait_served(s->engine, TIMEOUT, NULL, NULL);
     double seconds = (double)(now_ns() - began) / 1e9;
     if (served < s->subscribers) {
+        const char *reason = engine_failure(s->engine);
         snprintf(s->result->failure, sizeof s->result->failure,
-                 "wave %u: %u of %u were not served: %.120s", number, s->subscribers - served,
-                 s->subscribers, engine_failure(s->engine));
+                 "wave %u: %u of %u were not served: %.400s", number, s->subscribers - served,
+                 s->subscribers, *reason ? reason : "no answer in time");
         tool_say(b->tool, "%s", s->result->failure);
         return TOOL_UNAVAILABLE;
     }
@@ -84,9 +85,9 @@ int bench_storm(bench *b)
 {
     const bench_options *o = b->options;
     http_url url;
-    const char *wrong = http_url_parse(&url, b->word);
-    if (wrong)
-        return tool_misuse(b->tool, "%s: %s", b->word, wrong);
+    int code = bench_url(b, b->word, &url);
+    if (code != TOOL_GO_ON)
+        return code;
     storm s = {.subscribers = o->subscribers ? o->subscribers : 100,
                .waves = o->waves ? o->waves : 5};
     if (o->server_pid && !proc_group_find(&s.server, (pid_t)o->server_pid))
@@ -100,6 +101,7 @@ int bench_storm(bench *b)
     if (o->pin)
         pin_to_core(1);
     engine_options options = {.url = &url,
+                              .trust = b->trust,
                               .headers = o->headers.items,
                               .subscribers = s.subscribers,
                               .streams = o->streams ? o->streams : 1,

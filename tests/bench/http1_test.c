@@ -33,10 +33,29 @@ Test(bench_http1, urls)
     cr_assert_str_eq(target, "/e");
 }
 
+/* For TLS: whether it is, whose port it is, and the name that a certificate has to hold. */
+Test(bench_http1, urls_of_https)
+{
+    http_url url;
+    cr_assert_null(http_url_parse(&url, "http://127.0.0.1/"));
+    cr_assert(!url.tls);
+    cr_assert_null(http_url_parse(&url, "HTTPS://127.0.0.1"));
+    cr_assert(url.tls);
+    cr_assert_eq(ntohs(((struct sockaddr_in *)&url.address)->sin_port), 443);
+    cr_assert_str_eq(url.host, "127.0.0.1");
+    cr_assert_str_eq(url.target, "/events");
+    cr_assert_null(http_url_parse(&url, "https://[::1]:8443/a"));
+    cr_assert_str_eq(url.host, "::1");
+    cr_assert_str_eq(url.authority, "[::1]:8443");
+    cr_assert_null(http_url_parse(&url, "https://localhost:8443/a?b"));
+    cr_assert_str_eq(url.host, "localhost");
+}
+
 Test(bench_http1, urls_that_are_none)
 {
     http_url url;
-    cr_assert_not_null(http_url_parse(&url, "https://127.0.0.1/"));
+    cr_assert_not_null(http_url_parse(&url, "ftp://127.0.0.1/"));
+    cr_assert_not_null(http_url_parse(&url, "https:///x"));
     cr_assert_not_null(http_url_parse(&url, "127.0.0.1:80"));
     cr_assert_not_null(http_url_parse(&url, "http:///x"));
     cr_assert_not_null(http_url_parse(&url, "http://user@127.0.0.1/"));

@@ -18,6 +18,7 @@
 
 typedef struct peer {
     int fd;
+    sealed *sealed; /* NULL: plain */
     bool subscribes;
     size_t len;
     char *in; /* of REQUEST bytes and a NUL */
@@ -26,6 +27,7 @@ typedef struct peer {
 struct relay {
     relay_fault fault;
     unsigned at;
+    const sealed_options *tls;
     int listener, stop[2];
     uint16_t port;
     sse__thread thread;
@@ -43,13 +45,28 @@ static void must(bool ok)
     abort();
 }
 
+static void answer(const peer *p, const char *bytes, size_t n)
+{
+    if (p->sealed)
+        sealed_send(p->sealed, bytes, n);
+    else
+        (void)!send(p->fd, bytes, n, MSG_NOSIGNAL);
+}
+
 static void tell(relay *r, const char *data)
 {
     char text[REQUEST + 16];
     int n = snprintf(text, sizeof text, "data: %s\n\n", data);
     for (size_t i = 0; i < r->n; i++)
         if (r->peers[i].subscribes)
-            (void)!send(r->peers[i].fd, text, (size_t)n, MSG_NOSIGNAL);
+            answer(&r->peers[i], text, (size_t)n);
+}
+
+static void break_tls(relay *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->peers[i].subscribes)
+            sealed_break(r->peers[i].sealed);
 }
 
 static void hang_up(relay *r)
@@ -72,6 +89,8 @@ static void take_event(relay *r, const char *data)
         tell(r, data);
     if (now && r->fault == RELAY_HANGS_UP)
         hang_up(r);
+    if (now && r->fault == RELAY_BREAKS)
+        break_tls(r);
     if (r->waiting)
         tell(r, r->waiting);
     free(r->waiting);
@@ -89,7 +108,7 @@ static size_t serve(relay *r, peer *p)
     size_t head = (size_t)(end - p->in) + 4;
     if (strncmp(p->in, "GET", 3) == 0) {
         p->subscribes = true;
-        (void)!send(p->fd, subscribed, sizeof subscribed - 1, MSG_NOSIGNAL);
+        answer(p, subscribed, sizeof subscribed - 1);
         return head;
     }
     const char *length = strstr(p->in, "Content-Length: ");
@@ -100,27 +119,39 @@ static size_t serve(relay *r, peer *p)
     must(data);
     take_event(r, data);
     free(data);
-    (void)!send(p->fd, taken, sizeof taken - 1, MSG_NOSIGNAL);
+    answer(p, taken, sizeof taken - 1);
     return head + n;
 }
 
-static bool read_from(relay *r, peer *p)
+static void take(relay *r, peer *p, size_t n)
 {
-    ssize_t n = recv(p->fd, p->in + p->len, REQUEST - p->len, 0);
-    if (n <= 0)
-        return false;
-    p->len += (size_t)n;
+    p->len += n;
     p->in[p->len] = '\0';
     size_t took;
     while ((took = serve(r, p)) > 0) {
         p->len -= took;
         memmove(p->in, p->in + took, p->len + 1);
     }
+}
+
+static bool read_from(relay *r, peer *p)
+{
+    ssize_t n;
+    if (p->sealed) {
+        while ((n = sealed_recv(p->sealed, p->in + p->len, REQUEST - p->len)) > 0)
+            take(r, p, (size_t)n);
+        return n != 0;
+    }
+    n = recv(p->fd, p->in + p->len, REQUEST - p->len, 0);
+    if (n <= 0)
+        return false;
+    take(r, p, (size_t)n);
     return true;
 }
 
 static void drop(relay *r, size_t i)
 {
+    sealed_free(r->peers[i].sealed);
     close(r->peers[i].fd);
     free(r->peers[i].in);
     r->peers[i] = r->peers[--r->n];
@@ -130,8 +161,13 @@ static void add(relay *r)
 {
     int fd = accept(r->listener, NULL, NULL);
     must(fd >= 0 && r->n < MOST);
+    sealed *s = r->tls ? sealed_start(fd, r->tls) : NULL;
+    if (r->tls && !s) { /* who does not trust it */
+        close(fd);
+        return;
+    }
     peer *p = &r->peers[r->n++];
-    *p = (peer){.fd = fd, .in = calloc(1, REQUEST + 1)};
+    *p = (peer){.fd = fd, .sealed = s, .in = calloc(1, REQUEST + 1)};
     must(p->in);
 }
 
@@ -156,7 +192,9 @@ static void *relay_run(void *arg)
     }
 }
 
-relay *relay_start(relay_fault fault, unsigned at)
+relay *relay_start(relay_fault fault, unsigned at) { return relay_start_tls(fault, at, NULL); }
+
+relay *relay_start_tls(relay_fault fault, unsigned at, const sealed_options *tls)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
@@ -164,6 +202,7 @@ relay *relay_start(relay_fault fault, unsigned at)
     must(r);
     r->fault = fault;
     r->at = at;
+    r->tls = tls;
     r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     must(r->listener >= 0 && bind(r->listener, (struct sockaddr *)&address, len) == 0 &&
          listen(r->listener, MOST) == 0 &&
