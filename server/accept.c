@@ -25,14 +25,7 @@
 
 static void unlink_pending(sse__loop *loop, sse__pending *pending)
 {
-    if (pending->prev)
-        pending->prev->next = pending->next;
-    else
-        loop->pending_first = pending->next;
-    if (pending->next)
-        pending->next->prev = pending->prev;
-    else
-        loop->pending_last = pending->prev;
+    sse__due_remove(&loop->pending, &pending->due);
     (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, pending->fd, NULL);
 }
 
@@ -153,14 +146,8 @@ void sse__pending_ready(sse__loop *loop, sse__pending *pending)
 static void wait_for_line(sse__loop *loop, sse__pending *pending)
 {
     uint32_t timeout_ms = loop->hub->options.request_timeout_ms;
-    pending->deadline_ms = timeout_ms == SSE_OFF ? UINT64_MAX : sse__now_ms() + timeout_ms;
-    pending->next = NULL;
-    pending->prev = loop->pending_last;
-    if (pending->prev)
-        pending->prev->next = pending;
-    else
-        loop->pending_first = pending;
-    loop->pending_last = pending;
+    sse__due_add(&loop->pending, &pending->due,
+                 timeout_ms == SSE_OFF ? UINT64_MAX : sse__now_ms() + timeout_ms);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = &pending->source};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, pending->fd, &event) != 0) {
         unlink_pending(loop, pending);
@@ -168,10 +155,11 @@ static void wait_for_line(sse__loop *loop, sse__pending *pending)
     }
 }
 
-void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all)
+void sse__pending_expire(sse__loop *loop, uint64_t now_ms)
 {
-    while (loop->pending_first && (all || loop->pending_first->deadline_ms <= now_ms)) {
-        sse__pending *pending = loop->pending_first;
+    sse__due *due;
+    while ((due = sse__due_first(&loop->pending, now_ms))) {
+        sse__pending *pending = SSE__WITH_DUE(sse__pending, due);
         unlink_pending(loop, pending);
         sse__pending_drop(loop, pending);
     }

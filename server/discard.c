@@ -24,10 +24,9 @@
 struct sse__discard {
     sse__source source;
     int fd;
-    uint64_t left; /* bytes that it may still send */
-    uint64_t deadline_ms;
+    uint64_t left;       /* bytes that it may still send */
     sse__visitor *place; /* or NULL */
-    struct sse__discard *prev, *next;
+    sse__due due;
 };
 
 static bool has_room(const sse__loop *loop)
@@ -52,14 +51,7 @@ static bool discard_some(sse__discard *d)
 
 static void end(sse__loop *loop, sse__discard *d)
 {
-    if (d->prev)
-        d->prev->next = d->next;
-    else
-        loop->discard_first = d->next;
-    if (d->next)
-        d->next->prev = d->prev;
-    else
-        loop->discard_last = d->prev;
+    sse__due_remove(&loop->discards, &d->due);
     loop->ndiscards--;
     close(d->fd);
     sse__place_free(loop->hub, d->place);
@@ -71,17 +63,8 @@ static sse__discard *begin(sse__loop *loop, int fd, sse__visitor *place)
     sse__discard *d = has_room(loop) ? calloc(1, sizeof *d) : NULL;
     if (!d)
         return NULL;
-    *d = (sse__discard){.source = {SSE__SOURCE_DISCARD},
-                        .fd = fd,
-                        .left = BYTES,
-                        .deadline_ms = sse__now_ms() + TIME_MS,
-                        .place = place,
-                        .prev = loop->discard_last};
-    if (d->prev)
-        d->prev->next = d;
-    else
-        loop->discard_first = d;
-    loop->discard_last = d;
+    *d = (sse__discard){.source = {SSE__SOURCE_DISCARD}, .fd = fd, .left = BYTES, .place = place};
+    sse__due_add(&loop->discards, &d->due, sse__now_ms() + TIME_MS);
     loop->ndiscards++;
     return d;
 }
@@ -119,8 +102,9 @@ void sse__discard_ready(sse__loop *loop, sse__discard *d)
         end(loop, d);
 }
 
-void sse__discard_expire(sse__loop *loop, uint64_t now_ms, bool all)
+void sse__discard_expire(sse__loop *loop, uint64_t now_ms)
 {
-    while (loop->discard_first && (all || loop->discard_first->deadline_ms <= now_ms))
-        end(loop, loop->discard_first);
+    sse__due *due;
+    while ((due = sse__due_first(&loop->discards, now_ms)))
+        end(loop, SSE__WITH_DUE(sse__discard, due));
 }

@@ -366,8 +366,8 @@ static void tick(sse__loop *loop, uint64_t now_ms)
         loop->wheel.next_tick_ms += loop->wheel.tick_ms;
         sse__wheel_tick(&loop->wheel, now_ms, heartbeat_due);
     }
-    sse__pending_expire(loop, now_ms, false);
-    sse__discard_expire(loop, now_ms, false);
+    sse__pending_expire(loop, now_ms);
+    sse__discard_expire(loop, now_ms);
     sse__conn_expire(loop, now_ms);
     force_ending(loop, now_ms);
     resume_accept(loop);
@@ -448,7 +448,7 @@ static void wind_up(sse__loop *loop)
     /* What was cut off ends in the first rounds. A client that never stops asking must not hold us. */
     for (unsigned round = 0; loop->active && (loop->nsubs > 0 || round < 4); round++)
         sse__shards_run(loop);
-    sse__pending_expire(loop, 0, true);
+    sse__pending_expire(loop, UINT64_MAX);
     for (sse__group *group = loop->ending, *next; group; group = next) {
         next = group->next_ending;
         group->ending = false;
@@ -456,7 +456,7 @@ static void wind_up(sse__loop *loop)
     }
     loop->ending = NULL;
     sse__shards_stop(loop);
-    sse__discard_expire(loop, 0, true);
+    sse__discard_expire(loop, UINT64_MAX);
 }
 
 static void *loop_main(void *arg)

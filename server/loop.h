@@ -7,6 +7,7 @@
 #define SSE__LOOP_H
 
 #include "admission.h"
+#include "due.h"
 #include "latency.h"
 #include "source.h"
 #include "sync.h"
@@ -54,11 +55,11 @@ typedef struct sse__pending {
     uint32_t hash; /* of the stream's name: decides the shard */
     socklen_t address_len;
     struct sockaddr_storage address;
-    uint64_t deadline_ms;
-    struct sse__pending *prev, *next;
-    sse__visitor *visitor;  /* the place that its address has for it, or NULL */
-    sse__denial denial;     /* it waits only to be told that it is refused */
-    uint32_t retry_after_s; /* likewise */
+    sse__due due;
+    struct sse__pending *next; /* of those that come to a loop */
+    sse__visitor *visitor;     /* the place that its address has for it, or NULL */
+    sse__denial denial;        /* it waits only to be told that it is refused */
+    uint32_t retry_after_s;    /* likewise */
     bool tls;
 } sse__pending;
 
@@ -71,8 +72,7 @@ typedef struct sse__conn {
     int fd;
     bool waiting;      /* in the loop's list */
     bool request_read; /* the last request, to its end */
-    uint64_t deadline_ms;
-    struct sse__conn *prev, *next;
+    sse__due due;
 } sse__conn;
 
 /* A connection that is answered, and still sends. */
@@ -117,8 +117,8 @@ void sse__pending_ready(sse__loop *loop, sse__pending *pending);
 void sse__pending_adopt(sse__loop *loop, sse__pending *pending);
 /* Close one that no shard gets. Thread: any that owns it. */
 void sse__pending_drop(sse__loop *loop, sse__pending *pending);
-/* Too late: close those whose time is over; all: close them all. */
-void sse__pending_expire(sse__loop *loop, uint64_t now_ms, bool all);
+/* Too late: close those whose time is over. */
+void sse__pending_expire(sse__loop *loop, uint64_t now_ms);
 
 /* ---- shard.c ---- */
 

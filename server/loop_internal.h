@@ -44,9 +44,9 @@ struct sse__loop {
     uint64_t next_reap_ms; /* the keeper's */
     sse__wheel wheel;
     sse__expiry expiry;
-    sse__pending *pending_first, *pending_last; /* in the order of their deadlines */
-    sse__conn *conn_first, *conn_last;          /* likewise */
-    sse__discard *discard_first, *discard_last; /* likewise */
+    sse__due_list pending; /* that wait for a request line, or to be told that they are refused */
+    sse__due_list conns;   /* whose peer has something to do */
+    sse__due_list discards;
     sse__group *ending;
     size_t ndiscards;
     size_t ndenied;     /* pending ones that are refused */
@@ -109,8 +109,8 @@ void sse__discard_begin(sse__loop *loop, int fd, sse__visitor *place);
 /* The same for a connection that its daemon closes now, if its peer still sends. */
 void sse__discard_rest(sse__conn *conn);
 void sse__discard_ready(sse__loop *loop, sse__discard *discard);
-/* Too late: close those whose time is over; all: close them all. */
-void sse__discard_expire(sse__loop *loop, uint64_t now_ms, bool all);
+/* Too late: close those whose time is over. */
+void sse__discard_expire(sse__loop *loop, uint64_t now_ms);
 
 /* ---- wheel.c: loop's thread only ---- */
 

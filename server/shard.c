@@ -152,14 +152,7 @@ void sse__conn_relax(sse__conn *conn)
     if (!conn->waiting)
         return;
     conn->waiting = false;
-    if (conn->prev)
-        conn->prev->next = conn->next;
-    else
-        loop->conn_first = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
-    else
-        loop->conn_last = conn->prev;
+    sse__due_remove(&loop->conns, &conn->due);
 }
 
 void sse__conn_expect(sse__conn *conn)
@@ -170,14 +163,7 @@ void sse__conn_expect(sse__conn *conn)
     if (timeout_ms == SSE_OFF)
         return;
     conn->waiting = true;
-    conn->deadline_ms = sse__now_ms() + timeout_ms;
-    conn->next = NULL;
-    conn->prev = loop->conn_last;
-    if (conn->prev)
-        conn->prev->next = conn;
-    else
-        loop->conn_first = conn;
-    loop->conn_last = conn;
+    sse__due_add(&loop->conns, &conn->due, sse__now_ms() + timeout_ms);
 }
 
 void sse__conn_free(sse__conn *conn)
@@ -191,8 +177,9 @@ void sse__conn_free(sse__conn *conn)
 /* MHD still owns the descriptor; it sees the end and closes it. */
 void sse__conn_expire(sse__loop *loop, uint64_t now_ms)
 {
-    while (loop->conn_first && loop->conn_first->deadline_ms <= now_ms) {
-        sse__conn *conn = loop->conn_first;
+    sse__due *due;
+    while ((due = sse__due_first(&loop->conns, now_ms))) {
+        sse__conn *conn = SSE__WITH_DUE(sse__conn, due);
         sse__conn_relax(conn);
         shutdown(conn->fd, SHUT_RDWR);
         sse__loop_activate(conn->shard);
