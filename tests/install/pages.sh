@@ -45,6 +45,13 @@ for page in "$source"/man/*.[13]; do
     said=$(groff -mdoc -Tutf8 -ww "$page" 2>&1 >/dev/null || :)
     expect "groff ${page##*/}" "" "$said"
 done
+# Each function is among the names of its page, by which `man FUNCTION` finds it.
+for page in "$source"/man/*.3; do
+    sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([a-z0-9_]*\).*/\1/p' "$page" | sort >"$dir/names"
+    sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/s/^\.Fn \([a-z0-9_]*\).*/\1/p' "$page" | sort -u >"$dir/functions"
+    [ -s "$dir/functions" ] || fail "${page##*/}: no functions found in its synopsis"
+    expect "functions that the NAME of ${page##*/} lacks" "" "$(comm -13 "$dir/names" "$dir/functions")"
+done
 # Pages that are named in SEE ALSO are there.
 for name in $(sed -nE 's/^\.Xr ((lib)?sse[a-z_-]*) ([13]).*/\1.\3/p' "$source"/man/*.[13] | sort -u); do
     [ -e "$source/man/$name" ] || fail "a manual page refers to $name, which is not there"
