@@ -161,6 +161,7 @@ Test(server_service, who_comes_during_a_drain_is_the_successors)
     cr_assert_not_null(proc_read_line(p, LONG));
     hub h = {p, port, ""};
     http_conn *slow = http_connect_rcvbuf(port, 4096), *open = http_connect(port);
+    cr_assert(slow && open);
     cr_assert(http_send_request(slow, "GET", "/events?stream=s", NULL, NULL, 0, LONG));
     wait_number(&h, "s", "subscribers", 1);
     for (int i = 0; i < 20; i++)
