@@ -45,16 +45,19 @@ function(sse_test name)
     ENVIRONMENT "${SSE_TEST_ENVIRONMENT};${ARG_ENVIRONMENT}")
 endfunction()
 
-# sse_test_over_tls(NAME [FILTER pattern]): run a test of sse_test() once more, with TLS between it and the hubs that it starts
+# sse_test_over_tls(NAME [FILTER pattern] [JOBS n]): run a test of sse_test() once more, with TLS between it and the hubs that it starts
 # (tests/support/cert.h).
 function(sse_test_over_tls name)
-  cmake_parse_arguments(ARG "" "FILTER" "" ${ARGN})
+  cmake_parse_arguments(ARG "" "FILTER;JOBS" "" ${ARGN})
   set(filter "")
   if(ARG_FILTER)
     set(filter --filter ${ARG_FILTER})
   endif()
+  if(NOT ARG_JOBS)
+    set(ARG_JOBS 2)
+  endif()
   add_test(NAME ${name}_over_tls
-    COMMAND ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs 2 ${filter})
+    COMMAND ${SSE_TEST_LAUNCHER} $<TARGET_FILE:${name}> --jobs ${ARG_JOBS} ${filter})
   get_test_property(${name} TIMEOUT timeout)
   get_test_property(${name} LABELS labels)
   get_test_property(${name} ENVIRONMENT environment)
