@@ -20,6 +20,7 @@ typedef struct sse__http_call {
     struct MHD_Connection *connection;
     const char *url;
     const char *method;
+    bool chunks; /* the client knows chunked bodies: it does not speak HTTP/1.0 */
     const char *upload;
     size_t *upload_size;
     struct sse__exchange **exchange; /* the request's context */

@@ -193,7 +193,7 @@ bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub)
     headers h;
     headers_init(&h);
     add_event_stream(&h, call);
-    bool ok = sse__mhd_stream(call->connection, sub, h.list, h.n);
+    bool ok = sse__mhd_stream(call->connection, sub, call->chunks, h.list, h.n);
     free_headers(&h);
     return ok;
 }

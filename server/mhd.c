@@ -78,11 +78,12 @@ static sse__conn *conn_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
+static bool knows_chunks(const char *version) { return strcmp(version, "HTTP/1.0") != 0; }
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **context)
 {
-    (void)version;
     calls++;
     sse__shard *shard = cls;
     sse__conn *conn = conn_of(connection);
@@ -95,6 +96,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                            .connection = connection,
                            .url = url,
                            .method = method,
+                           .chunks = knows_chunks(version),
                            .upload = upload,
                            .upload_size = upload_size,
                            .exchange = (struct sse__exchange **)context};
@@ -345,17 +347,31 @@ static ssize_t read_sub(void *cls, uint64_t pos, char *buf, size_t max)
     return n == SSE__READ_ERROR ? MHD_CONTENT_READER_END_OF_STREAM : n;
 }
 
+/* Without chunks the end of a body is that of the connection, and the library (0.9.75, epoll) forgets such a one just as after an
+ * error, but not one with a timeout of its own: at these it looks in each of its turns. So this one gets one. */
+static ssize_t read_unchunked_sub(void *cls, uint64_t pos, char *buf, size_t max)
+{
+    ssize_t n = read_sub(cls, pos, buf, max);
+    const struct sse__sub *sub = cls;
+    if (n != MHD_CONTENT_READER_END_OF_STREAM || !sub)
+        return n;
+    (void)MHD_set_connection_option(sub->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+    if (sub->shard)
+        sse__loop_activate(sub->shard);
+    return n;
+}
+
 static void finish_sub(void *cls)
 {
     if (cls)
         sse__sub_finish(cls);
 }
 
-bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
+bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub, bool chunks,
                      const sse__header *headers, size_t header_count)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_sub, sub, finish_sub);
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, BLOCK_BYTES, chunks ? read_sub : read_unchunked_sub, sub, finish_sub);
     if (!response) {
         finish_sub(sub);
         return false;
@@ -369,12 +385,12 @@ int sse_server_handle(sse_server *server, struct MHD_Connection *connection, con
                       const char *method, const char *version, const char *upload_data,
                       size_t *upload_data_size, void **con_cls)
 {
-    (void)version;
     sse__http_call call = {.hub = server,
                            .loop = server->keeper,
                            .connection = connection,
                            .url = url,
                            .method = method,
+                           .chunks = knows_chunks(version),
                            .upload = upload_data,
                            .upload_size = upload_data_size,
                            .exchange = (struct sse__exchange **)con_cls};

@@ -67,8 +67,8 @@ typedef struct sse__header {
 bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str body,
                     const sse__header *headers, size_t header_count);
 /* Answer with what the subscriber reads. It is finished with the connection, or at once when false
- * is returned. NULL: an answer without events, for HEAD. */
-bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub,
+ * is returned. NULL: an answer without events, for HEAD. `chunks`: the client knows chunked bodies. */
+bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub, bool chunks,
                      const sse__header *headers, size_t header_count);
 
 #endif

@@ -219,6 +219,38 @@ Test(http, version_1_0_is_served_unchunked)
     stop();
 }
 
+static bool one_connection_is_left(void *arg) { return totals(arg).connections == 1; }
+
+/* Whoever came before them to the same daemon of the HTTP library, and stays. */
+Test(http, version_1_0_ends_beside_an_idle_connection)
+{
+    sse_server_options options = fixture_options();
+    options.request_timeout_ms = SSE_OFF;
+    options.threads = 1;
+    start(&options);
+    http_conn *idle = http_connect(port), *subs[3];
+    http_response r;
+    cr_assert(http_request(idle, "PUT", "/events?stream=s", NULL, NULL, 0, &r, LONG));
+    cr_assert_eq(r.status, 405);
+    http_response_fini(&r);
+    for (int i = 0; i < 3; i++) {
+        subs[i] = http_connect(port);
+        cr_assert(http_send_text(subs[i], "GET /events?stream=s HTTP/1.0\r\n\r\n", LONG));
+        cr_assert(http_read_head(subs[i], &r, LONG));
+        http_response_fini(&r);
+    }
+    http_close(subs[0]); /* one leaves, the others are told of the end */
+    wait_subscribers(server, "s", 2);
+    cr_assert_eq(sse_server_remove_stream(server, "s"), SSE_OK);
+    expect_end(subs[1]);
+    expect_end(subs[2]);
+    cr_assert(wait_until(one_connection_is_left, server, LONG));
+    http_close(subs[1]);
+    http_close(subs[2]);
+    http_close(idle);
+    stop();
+}
+
 Test(http, connections_are_used_again)
 {
     start(NULL);
