@@ -113,13 +113,14 @@ static json_t *verify(jwt_key *const *keys, size_t n, const char *token, const c
         return NULL;
     /* Read from the header: a token that was decoded without a key says that it has no algorithm. */
     const char *said = jwt_get_header(jwt, "alg");
-    char *critical = jwt_get_headers_json(jwt, "crit");
+    char *crit = jwt_get_headers_json(jwt, "crit");
+    bool critical = crit != NULL;
     jwt_alg_t algorithm = JWT_ALG_NONE;
     for (size_t i = 0; i < n && said; i++)
         if (strcmp(said, jwt_alg_str(keys[i]->algorithm)) == 0)
             algorithm = keys[i]->algorithm;
     jwt_free(jwt);
-    free(critical);
+    free(crit);
     *why =
         "The token's header holds something critical that is not known here."; /* RFC 7515, 4.1.11 */
     if (critical)
