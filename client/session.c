@@ -7,6 +7,7 @@
 #include "chan.h"
 #include "clock.h"
 #include "logger.h"
+#include "sentence.h"
 #include "subscription.h"
 
 #include <stdio.h>
@@ -53,6 +54,7 @@ static sse_client_error make_error(const sse_subscription *sub, const sse__resul
         .content_type = result->content_type,
         .url = result->url,
         .has_server_retry = sub->reconnect.has_server_retry,
+        .body = result->body.ptr ? result->body : sse_cstr(""),
     };
     return e;
 }
@@ -245,8 +247,10 @@ static sse__decision decide(sse_subscription *sub, sse_client_error *e, const ss
 
 static void report(sse_subscription *sub, const sse_client_error *e)
 {
-    sse__log(logger_of(sub), e->err == SSE_EEOF ? SSE_LOG_INFO : SSE_LOG_WARN, "%s: %s", e->url,
-             e->message);
+    char said[SSE__SENTENCE_SIZE];
+    sse__sentence(e->body, said);
+    sse__log(logger_of(sub), e->err == SSE_EEOF ? SSE_LOG_INFO : SSE_LOG_WARN, "%s: %s%s%s", e->url,
+             e->message, *said ? ": " : "", said);
     if (sub->callbacks.on_error)
         sub->callbacks.on_error(sub->user, sub, e);
 }

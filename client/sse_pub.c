@@ -6,6 +6,7 @@
  * without an end. */
 #include "blocks.h"
 #include "clock.h"
+#include "sentence.h"
 #include "tool_connection.h"
 #include "transport.h"
 #include "url.h"
@@ -133,22 +134,14 @@ static enum tool_exit code_of(const sse__result *result)
     return tool_exit_code(SSE_EHTTP, status);
 }
 
-/* The server's sentence: the first line of its answer. */
-static int sentence(const struct publisher *p)
-{
-    size_t n = 0;
-    while (n < p->answer.len && n < 400 && (unsigned char)p->answer.bytes[n] >= ' ')
-        n++;
-    return (int)n;
-}
-
 static void complain(const struct publisher *p, const char *where, const sse__result *result)
 {
+    char said[SSE__SENTENCE_SIZE];
+    sse__sentence((sse_str){p->answer.bytes, p->answer.len}, said);
     if (result->err != SSE_OK)
         tool_say(&sse_pub, "%s%s: %s", where, p->url, result->message);
     else
-        tool_say(&sse_pub, "%sstatus %d%s%.*s", where, result->http_status, sentence(p) ? ": " : "",
-                 sentence(p), p->answer.len ? p->answer.bytes : "");
+        tool_say(&sse_pub, "%sstatus %d%s%s", where, result->http_status, *said ? ": " : "", said);
 }
 
 static bool print_ids(struct publisher *p)

@@ -4,6 +4,7 @@
  * an eventfd), for SIGINT and SIGTERM (a signalfd) and for the timeout. What ended the subscription
  * is written by its on_close before `done` is raised. */
 #include "print.h"
+#include "sentence.h"
 #include "tool_connection.h"
 
 #include <errno.h>
@@ -155,11 +156,19 @@ static void on_event(void *user, sse_subscription *sub, const sse_event *event)
         sse_subscription_close(sub);
 }
 
+/* What went wrong, and what the server says about it. */
+static void complain(const sse_client_error *error, const char *more)
+{
+    char said[SSE__SENTENCE_SIZE];
+    sse__sentence(error->body, said);
+    tool_say(&sse_sub, "%s: %s%s%s%s", error->url, error->message, *said ? ": " : "", said, more);
+}
+
 static void on_error(void *user, sse_subscription *sub, const sse_client_error *error)
 {
     (void)user, (void)sub;
     if (error->connected || (connection.verbose && !error->final))
-        tool_say(&sse_sub, "%s: %s", error->url, error->message);
+        complain(error, "");
 }
 
 static void on_retry(void *user, sse_subscription *sub, const sse_client_error *error,
@@ -172,11 +181,13 @@ static void on_retry(void *user, sse_subscription *sub, const sse_client_error *
 
 static void say_why(const sse_client_error *why)
 {
+    char gave_up[48];
+    snprintf(gave_up, sizeof gave_up, "; gave up after %u attempt%s", (unsigned)why->attempt,
+             why->attempt == 1 ? "" : "s");
     if (why->err == SSE_EGAVEUP)
-        tool_say(&sse_sub, "%s: %s; gave up after %u attempt%s", why->url, why->message,
-                 (unsigned)why->attempt, why->attempt == 1 ? "" : "s");
+        complain(why, gave_up);
     else if (why->err != SSE_ECANCELED && (connection.verbose || why->err != SSE_ESTOPPED))
-        tool_say(&sse_sub, "%s: %s", why->url, why->message);
+        complain(why, "");
 }
 
 static void on_close(void *user, sse_subscription *sub, const sse_client_error *why)

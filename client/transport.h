@@ -10,6 +10,8 @@
 
 typedef struct sse__transport sse__transport;
 
+#define SSE__MOST_REFUSAL 4096u
+
 /* Inside sse__transport_callbacks.on_response and until perform returns. */
 struct sse_response {
     int status;
@@ -35,7 +37,8 @@ typedef struct sse__transport_callbacks {
     /* Everything is set: the user may change it. An error ends the request with it. */
     sse_err (*on_request)(void *user, void *handle);
     /* The answer's headers are there; redirects have been followed. An error ends the request with
-     * it. */
+     * it; of an answer with status 400 or above the beginning of the body is read first, see
+     * sse__result. */
     sse_err (*on_response)(void *user, const sse_response *response);
     /* The next bytes of the body. An error ends the request with it. */
     sse_err (*on_body)(void *user, const char *bytes, size_t n);
@@ -59,6 +62,10 @@ typedef struct sse__result {
     const char *message; /* never NULL */
     const char *content_type;
     const char *url; /* never NULL */
+    /* What the server says with a status of 400 or above that on_response has refused: its first
+     * SSE__MOST_REFUSAL bytes, or as much of them as comes within a second and the timeouts. A NUL
+     * is behind it, others may be in it. Empty, and never NULL, otherwise. */
+    sse_str body;
 } sse__result;
 
 /* Returns: SSE_OK; SSE_EINVAL: not an http or https URL. */

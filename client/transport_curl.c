@@ -10,6 +10,10 @@
  * known before its first event. Any other answer only with its first byte of body or its end,
  * because curl may still follow it (redirects, authentication).
  *
+ * A refusal (400 or above, and on_response wants no stream of it) goes on a little after its
+ * judgement: its body says why. REFUSAL_MS and SSE__MOST_REFUSAL bound what is read of it, so that
+ * neither a body without an end nor one that does not come delays what follows.
+ *
  * Deadlines are checked here and not by curl, whose low-speed limit has whole seconds: connecting
  * is curl's, then response_timeout from the request to the judgement, then idle_timeout since the
  * last byte. The time inside callbacks does not count. */
@@ -32,6 +36,8 @@
 /* How long an answer that is no stream may hold its body back before its headers alone are judged.
  */
 #define LINGER_MS 2000u
+/* How long the body of a refusal is waited for. */
+#define REFUSAL_MS 1000u
 #define LONGEST_POLL_MS 3600000u
 /* Header lines behind a body (trailers): curl keeps each of them and knows no limit to their number. */
 #define MOST_TRAILER_BYTES 65536u
@@ -53,6 +59,9 @@ struct sse__transport {
     bool answered;        /* its answer has begun */
     bool complete;        /* the empty line after the headers has come */
     bool headers_ended;   /* of an answer that waits to be judged */
+    bool refused;         /* judged, and only the reason for the refusal is still read */
+    size_t refusal_len;
+    char refusal[SSE__MOST_REFUSAL + 1];
     char errbuf[CURL_ERROR_SIZE];
     char message[CURL_ERROR_SIZE + 64];
 };
@@ -145,7 +154,7 @@ static uint64_t in_ms(uint32_t ms) { return ms == SSE_OFF ? NEVER : sse__now_ms(
 
 static void touch(sse__transport *t)
 {
-    if (t->judged && t->config->idle_timeout_ms != SSE_OFF)
+    if (t->judged && !t->refused && t->config->idle_timeout_ms != SSE_OFF)
         t->deadline_ms = in_ms(t->config->idle_timeout_ms);
 }
 
@@ -190,6 +199,14 @@ static const char *url_of(sse__transport *t)
     return url ? url : "";
 }
 
+/* Bring the deadline forward; what it was before still holds. */
+static void expect_within(sse__transport *t, uint32_t ms)
+{
+    uint64_t soon = in_ms(ms);
+    if (soon < t->deadline_ms)
+        t->deadline_ms = soon;
+}
+
 static void judge(sse__transport *t)
 {
     sse_response response = {.status = status_of(t),
@@ -198,7 +215,11 @@ static void judge(sse__transport *t)
                              .transport = t};
     t->judged = true;
     t->verdict = t->callbacks.on_response(t->user, &response);
-    t->deadline_ms = in_ms(t->config->idle_timeout_ms);
+    t->refused = t->verdict != SSE_OK && t->verdict != SSE_ECANCELED && response.status >= 400;
+    if (t->refused)
+        expect_within(t, REFUSAL_MS);
+    else
+        t->deadline_ms = in_ms(t->config->idle_timeout_ms);
 }
 
 /* An answer that is not a 2xx: its headers have ended. */
@@ -208,9 +229,7 @@ static void headers_ended(sse__transport *t, int status)
     if (status < 300 || (status < 400 && location && *location))
         return; /* 1xx, or a redirect that curl is about to follow */
     t->headers_ended = true;
-    uint64_t soon = in_ms(LINGER_MS);
-    if (soon < t->deadline_ms)
-        t->deadline_ms = soon;
+    expect_within(t, LINGER_MS);
 }
 
 static size_t on_trailer(sse__transport *t, size_t n)
@@ -218,6 +237,8 @@ static size_t on_trailer(sse__transport *t, size_t n)
     t->trailer_bytes += n;
     if (t->trailer_bytes <= MOST_TRAILER_BYTES)
         return n;
+    if (t->refused)
+        return 0;
     snprintf(t->message, sizeof t->message, "header lines without an end behind the body");
     t->verdict = SSE_ENETWORK;
     return 0;
@@ -229,10 +250,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     n *= size;
     t->answered = true;
     touch(t);
-    if (t->judged && t->verdict == SSE_OK)
+    if (t->judged)
         return on_trailer(t, n);
     bool blank = n <= 2 && (line[0] == '\r' || line[0] == '\n');
-    if (t->judged || !blank)
+    if (!blank)
         return n;
     int status = status_of(t);
     t->complete = status >= 200;
@@ -243,12 +264,24 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     return t->verdict == SSE_OK ? n : 0;
 }
 
+/* Ends the request as soon as there is no room left. */
+static size_t on_refusal(sse__transport *t, const char *bytes, size_t n)
+{
+    size_t room = SSE__MOST_REFUSAL - t->refusal_len;
+    size_t taken = n < room ? n : room;
+    memcpy(t->refusal + t->refusal_len, bytes, taken);
+    t->refusal_len += taken;
+    return taken < room ? n : 0;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 {
     sse__transport *t = user;
     n *= size;
     if (!t->judged)
         judge(t);
+    if (t->refused)
+        return on_refusal(t, bytes, n);
     if (t->verdict == SSE_OK)
         t->verdict = t->callbacks.on_body(t->user, bytes, n);
     touch(t);
@@ -488,6 +521,8 @@ static void fill(sse__transport *t, const sse__request *request, sse_err err, CU
     result->message = t->message;
     result->content_type = string_info(t, CURLINFO_CONTENT_TYPE);
     result->url = *url_of(t) ? url_of(t) : request->url;
+    t->refusal[t->refusal_len] = '\0';
+    result->body = (sse_str){t->refusal, t->refusal_len};
 }
 
 /* ---- Performing ---- */
@@ -495,6 +530,8 @@ static void fill(sse__transport *t, const sse__request *request, sse_err err, CU
 /* The deadline has passed. Returns SSE_OK when the request may go on. */
 static sse_err expire(sse__transport *t)
 {
+    if (t->refused)
+        return t->verdict; /* what has come of the reason must do */
     if (t->judged) {
         snprintf(t->message, sizeof t->message, "nothing received for %u ms",
                  (unsigned)t->config->idle_timeout_ms);
@@ -567,8 +604,8 @@ static sse_err transfer(sse__transport *t, CURLcode *code)
 void sse__transport_perform(sse__transport *t, const sse__request *request, sse__result *result)
 {
     t->verdict = SSE_OK;
-    t->judged = t->sent = t->answered = t->complete = t->headers_ended = false;
-    t->trailer_bytes = 0;
+    t->judged = t->sent = t->answered = t->complete = t->headers_ended = t->refused = false;
+    t->trailer_bytes = t->refusal_len = 0;
     t->deadline_ms = NEVER; /* until the request is sent curl's connect timeout counts */
     t->errbuf[0] = t->message[0] = '\0';
     CURLcode code = set_up(t, request);

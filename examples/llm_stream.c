@@ -23,8 +23,12 @@ static void on_error(void *user, sse_subscription *sub, const sse_client_error *
 {
     const bool *done = user;
     (void)sub;
-    if (!*done)
-        fprintf(stderr, "%s (HTTP %d)\n", error->message, error->http_status);
+    if (*done)
+        return;
+    fprintf(stderr, "%s (HTTP %d)\n", error->message, error->http_status);
+    if (error->body
+            .len) /* a JSON object, as a rule: which limit was reached, what is wrong with the key */
+        fprintf(stderr, "%s\n", error->body.ptr);
 }
 
 int main(int argc, char **argv)

@@ -158,6 +158,8 @@ Test(conformance_19, errors_carry_what_happened)
     cr_assert_not_null(strstr(last.message, "text/html; x=y"));
     cr_assert_eq(last.e.attempt, 1);
     cr_assert_eq(last.e.curl_code, 0);
+    cr_assert_eq(last.body_len, 0); /* only refusals have one */
+    cr_assert(last.body_ends);
     finish(&f);
 }
 

@@ -91,7 +91,13 @@ static void keep_error(recorder *r, const sse_client_error *e)
     snprintf(r->last.url, sizeof r->last.url, "%s", e->url);
     snprintf(r->last.content_type, sizeof r->last.content_type, "%s",
              e->content_type ? e->content_type : "");
+    r->last.body_len = e->body.len;
+    r->last.body_ends = e->body.ptr && e->body.ptr[e->body.len] == '\0';
+    memset(r->last.body, 0, sizeof r->last.body);
+    if (e->body.len < sizeof r->last.body && e->body.len > 0)
+        memcpy(r->last.body, e->body.ptr, e->body.len);
     r->last.e.message = r->last.e.url = r->last.e.content_type = NULL;
+    r->last.e.body = (sse_str){NULL, 0};
     pthread_mutex_unlock(&r->mu);
 }
 

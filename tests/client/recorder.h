@@ -41,6 +41,9 @@ typedef struct recorded_error {
     char message[512];
     char content_type[128];
     char url[512];
+    char body[4200];
+    size_t body_len;
+    bool body_ends; /* in a NUL */
 } recorded_error;
 recorded_error recorder_last_error(recorder *r);
 

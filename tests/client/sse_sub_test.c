@@ -323,6 +323,42 @@ Test(sse_sub, exit_77_denied)
     ends_with(s, r, 77);
 }
 
+/* ---- What a server says with a refusal ---- */
+
+static void told(const char *reply, const char *want, int code)
+{
+    scripted *s = serve(reply, END_FIN);
+    tool_result r = RUN(s, "sse-sub", "URL/", "--max-attempts", "2", "--retry", "1");
+    char line[1024];
+    snprintf(line, sizeof line, "sse-sub: %s: the server answered with status %s\n",
+             scripted_url(s, "/"), want);
+    cr_assert_str_eq(r.err, line);
+    ends_with(s, r, code);
+}
+
+Test(sse_sub, the_reason_of_a_refusal)
+{
+    told("HTTP/1.1 404 No\r\nContent-Length: 15\r\n\r\nno such stream\n", "404: no such stream",
+         76);
+    told("HTTP/1.1 401 Who\r\n\r\n\x1b[2Jwrong\x9b token\r\nand more\r\n", "401: ?[2Jwrong? token",
+         77);
+    told("HTTP/1.1 400 Bad\r\n\r\n{\n  \"error\": \"no such model\"\n}\n",
+         "400: { \"error\": \"no such model\" }", 76);
+    told("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "404", 76);
+    told("HTTP/1.1 503 Busy\r\n\r\ntry later\n", "503: try later; gave up after 2 attempts", 69);
+}
+
+Test(sse_sub, the_reasons_of_passing_refusals_with_verbose)
+{
+    scripted *s = serve("HTTP/1.1 503 Busy\r\n\r\ntry later\n", END_FIN);
+    tool_result r = RUN(s, "sse-sub", "URL/", "--max-attempts", "3", "--retry", "1", "--verbose");
+    size_t said = 0;
+    for (const char *at = r.err; (at = strstr(at, "status 503: try later")); at++)
+        said++;
+    cr_assert_eq(said, 3, "%s", r.err);
+    ends_with(s, r, 69);
+}
+
 Test(sse_sub, exit_124_timeout)
 {
     scripted *s = serve(TWO, END_HOLD);

@@ -3,6 +3,7 @@
 #include "blocks.h"
 #include "header.h"
 #include "print.h"
+#include "sentence.h"
 #include "tool_connection.h"
 #include "url.h"
 
@@ -166,4 +167,56 @@ Test(print, json_is_utf8_whatever_the_data)
     same_print(PRINT_JSON, &e, NULL,
                "{\"id\":\"\",\"type\":\"t\",\"data\":\"a\xef\xbf\xbd\xef\xbf\xbd"
                "b\"}\n");
+}
+
+/* ---- One line of a refusal ---- */
+
+static void says(const char *body, size_t n, const char *want)
+{
+    char out[SSE__SENTENCE_SIZE];
+    sse__sentence((sse_str){body, n}, out);
+    cr_assert_str_eq(out, want);
+}
+#define SAYS(body, want) says(body, sizeof(body) - 1, want)
+
+Test(sentence, the_first_line)
+{
+    SAYS("", "");
+    says(NULL, 0, "");
+    SAYS("no such stream\n", "no such stream");
+    SAYS("one\r\ntwo\r\n", "one");
+    SAYS("one\rtwo", "one");
+    SAYS("\n \t\r\n  behind empty lines  \nx", "behind empty lines");
+    SAYS("\n \n", "");
+    SAYS("a \t  b", "a b");
+}
+
+Test(sentence, json_over_several_lines)
+{
+    SAYS("{\n    \"error\": {\n        \"message\": \"no such key\"\n    }\n}\n",
+         "{ \"error\": { \"message\": \"no such key\" } }");
+    SAYS("[\r\n1]\r\n", "[ 1]");
+}
+
+Test(sentence, nothing_that_a_terminal_obeys)
+{
+    SAYS("a\0b\x1b[31mc\x7f\x08", "a?b?[31mc??");
+    SAYS("\xc2\x9b"
+         "31m \xc2\xa0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+         "?31m \xc2\xa0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+    SAYS("\xff\xc3(\xe2\x82\xed\xa0\x80 \xc3", "?"
+                                               "?(????? ?");
+}
+
+Test(sentence, no_more_than_200_characters)
+{
+    char body[4 * 300], want[SSE__SENTENCE_SIZE];
+    for (size_t i = 0; i < 300; i++)
+        memcpy(body + 4 * i, "\xf0\x9f\x98\x80", 4);
+    memcpy(want, body, 4 * 200);
+    want[4 * 200] = '\0';
+    says(body, 4 * 200, want); /* all of it */
+    memcpy(want + 4 * 197, "...", 4);
+    says(body, 4 * 201, want);
+    says(body, 4 * 300, want);
 }

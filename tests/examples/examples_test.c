@@ -119,6 +119,23 @@ Test(examples, llm_stream)
     scripted_stop(s);
 }
 
+Test(examples, llm_stream_refused)
+{
+    static const char said[] = "{\n  \"error\": {\"message\": \"no such key\"}\n}\n";
+    char reply[200];
+    snprintf(reply, sizeof reply, "HTTP/1.1 401 Who\r\nContent-Length: %zu\r\n\r\n%s",
+             sizeof said - 1, said);
+    scripted *s = scripted_start(scripted_play, REPLIES({reply, END_FIN, 0}));
+    int code;
+    proc *p = ask_model(s, &code);
+    cr_assert_not_null(p);
+    cr_expect_eq(code, 1);
+    cr_expect_not_null(strstr(proc_stderr(p, NULL), "(HTTP 401)"));
+    cr_expect_not_null(strstr(proc_stderr(p, NULL), said), "%s", proc_stderr(p, NULL));
+    proc_free(p);
+    scripted_stop(s);
+}
+
 Test(examples, llm_stream_cut_off)
 {
     scripted *s = scripted_start(scripted_play,

@@ -50,6 +50,11 @@ typedef struct sse_client_error {
     bool connected; /* the connection goes on: only an event was lost (SSE_ETOOBIG, SSE_EBASE64,
                        SSE_ENOMEM) */
     bool reserved[5];
+    /* What the server says with a status of 400 or above: a sentence, JSON, a page. The first 4 KiB,
+     * which may cut a character in two, or as much of them as has come within a second. Never
+     * NULL; a NUL is behind it, and from a hostile server may also be in it, as may escape sequences
+     * for terminals. Empty: it says nothing, or it is another error. */
+    sse_str body;
 } sse_client_error;
 
 /* ---- Callbacks of a subscription ----
