@@ -265,8 +265,9 @@ Test(exit_77, real_server)
     hub h = hub_start(ARGS("--stream=s", "--publish-token-file", temp_file("p\n"),
                            "--subscribe-token-file", temp_file("s\n")));
     const char *wrong = temp_file("wrong\n");
-    tool_fails("sse-sub", ARGS(h.url, "--stream=s"), NULL, 77, "401");
-    tool_fails("sse-sub", ARGS(h.url, "--stream=s", "--token-file", wrong), NULL, 77, "401");
+    tool_fails("sse-sub", ARGS(h.url, "--stream=s"), NULL, 77, "status 401: This needs a token.");
+    tool_fails("sse-sub", ARGS(h.url, "--stream=s", "--token-file", wrong), NULL, 77,
+               "status 401: ");
     tool_fails("sse-pub", ARGS(h.url, "--stream=s", "x"), NULL, 77, "This needs a token.");
     tool_fails("sse-pub", ARGS(h.url, "--stream=s", "x", "--token-file", wrong), NULL, 77,
                "The token is not known.");
