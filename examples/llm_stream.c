@@ -26,8 +26,8 @@ static void on_error(void *user, sse_subscription *sub, const sse_client_error *
     if (*done)
         return;
     fprintf(stderr, "%s (HTTP %d)\n", error->message, error->http_status);
-    if (error->body
-            .len) /* a JSON object, as a rule: which limit was reached, what is wrong with the key */
+    /* A JSON object, as a rule: which limit was reached, what is wrong with the key. */
+    if (error->body.len)
         fprintf(stderr, "%s\n", error->body.ptr);
 }
 
