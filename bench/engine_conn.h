@@ -64,7 +64,7 @@ void conn_ready(lane *l, conn *c, uint32_t events);
 void conn_close(lane *l, conn *c, conn_state to);
 
 /* The source address for the next connection: 127.0.0.1 has ports for some 28,000 connections to
- * one server, so each further 28,000 come from the next address. Returns false when the system is
+ * one server, half of which are found quickly, so each 10,000 come from an address of their own. Returns false when the system is
  * to choose. */
 bool engine_source(engine *e, struct sockaddr_storage *source, socklen_t *len);
 const engine_options *engine_opts(const engine *e);
