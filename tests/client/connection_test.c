@@ -1,5 +1,6 @@
 /* How connections open, end and come back: conformance 18, 19, 21, 22, 24, and what a hostile server may try. */
 #include "clock.h"
+#include "fixture.h"
 #include "recorder.h"
 #include "scripted_server.h"
 #include "subscription.h"
@@ -8,37 +9,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-struct fixture {
-    scripted *server;
-    recorder *rec;
-    sse_client *client;
-    sse_subscription *sub;
-};
-
-static sse_client_options quick(void)
-{
-    sse_client_options o = SSE_CLIENT_OPTIONS_INIT;
-    o.retry_ms = 1;
-    o.max_retry_ms = 1;
-    return o;
-}
-
-static struct fixture start(scripted_script script, void *user, const sse_client_options *o)
-{
-    struct fixture f = {.server = scripted_start(script, user), .rec = recorder_new()};
-    f.client = client_for(scripted_url(f.server, "/"), o);
-    f.sub = recorder_subscribe(f.rec, f.client, NULL);
-    return f;
-}
-
-static void finish(struct fixture *f)
-{
-    sse_subscription_free(f->sub);
-    sse_client_free(f->client);
-    recorder_free(f->rec);
-    scripted_stop(f->server);
-}
 
 static void ends_for_good(const char *reply, sse_err why, int status)
 {

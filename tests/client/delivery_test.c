@@ -1,4 +1,5 @@
 /* From the socket to the user: callbacks, channels, base64, ids, and the callbacks that judge and configure. */
+#include "fixture.h"
 #include "recorder.h"
 #include "scripted_server.h"
 #include "wait.h"
@@ -9,14 +10,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static sse_client_options quick(void)
-{
-    sse_client_options o = SSE_CLIENT_OPTIONS_INIT;
-    o.retry_ms = 1;
-    o.max_retry_ms = 1;
-    return o;
-}
 
 static sse_chan *channel(size_t capacity)
 {

@@ -1,4 +1,5 @@
 /* What the client sends: conformance 17, 20, 25 and 26, and the options about the request. */
+#include "fixture.h"
 #include "recorder.h"
 #include "scripted_server.h"
 #include "subscription.h"
@@ -9,14 +10,6 @@
 #include <stdlib.h>
 
 /* Options for tests: no waiting between attempts. */
-static sse_client_options quick(void)
-{
-    sse_client_options o = SSE_CLIENT_OPTIONS_INIT;
-    o.retry_ms = 1;
-    o.max_retry_ms = 1;
-    return o;
-}
-
 /* Subscribe, wait until the server has read n requests, and stop. */
 static void until_requests(scripted *s, const sse_client_options *o, const char *path, size_t n)
 {
