@@ -6,11 +6,10 @@
 #include "procstat.h"
 #include "run.h"
 #include "tool.h"
+#include "wire.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
@@ -29,18 +28,6 @@ typedef struct asker {
 typedef struct census {
     double subscribers, connections;
 } census;
-
-static int dial(const http_url *url)
-{
-    struct timeval limit = {.tv_sec = 30};
-    int fd = socket(url->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&url->address, url->address_len) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
 
 /* Send, and read until the answer's head, and `body` says whether its body too, is there. Returns
  * false when something else comes. */
@@ -113,7 +100,7 @@ static uint64_t come_and_leave(asker *a, census before, bool reset)
     long at;
     http_target(o->url, 0, o->named, target);
     char *request = http_request("GET", target, o->url, NULL, NULL);
-    int fd = dial(o->url);
+    int fd = wire_dial(o->url);
     census with = {before.subscribers + 1, 0};
     bool ok = fd >= 0 && exchange(fd, request, answer, sizeof answer, false, &head, &at) &&
               wait_for(a, with, false, 0);
@@ -198,7 +185,7 @@ int run_gone(const run_options *o, result *r)
     engine *e = NULL;
     a->options = o;
     a->request = http_request("GET", o->status->target, o->status, NULL, NULL);
-    a->fd = dial(o->status);
+    a->fd = wire_dial(o->status);
     int code = a->fd >= 0 ? leave(a, &e, r) : failed(r, "asking the server: cannot connect");
     if (e) {
         engine_totals *totals = tool_must(calloc(1, sizeof *totals));

@@ -34,7 +34,7 @@ static bool give_up_tls(wire *w, const char *what, int code)
 
 /* ---- connecting ---- */
 
-static int dial(const http_url *url)
+int wire_dial(const http_url *url)
 {
     int on = 1;
     struct timeval limit = {.tv_sec = PATIENCE_S};
@@ -55,7 +55,7 @@ static int dial(const http_url *url)
 static bool connect_as(wire *w, const char *what)
 {
     w->len = 0;
-    w->fd = dial(w->url);
+    w->fd = wire_dial(w->url);
     if (w->fd < 0)
         return give_up(w, what, strerror(errno));
     w->used_ns = now_ns();

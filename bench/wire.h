@@ -21,6 +21,8 @@ typedef struct wire {
 /* The functions that return bool or a status return false, 0 with the reason in w->failure. Each
  * wait is over after 30 seconds. */
 
+/* The connection alone, without TLS: a blocking socket, or -1 with errno set. */
+int wire_dial(const http_url *url);
 /* Connect; url and trust are borrowed until wire_close(). */
 bool wire_open(wire *w, const http_url *url, const tls_trust *trust);
 /* Connect again where the server has ended the connection while nothing was asked. To be called
