@@ -31,37 +31,53 @@ struct sse__held_item sse__held_pop(sse__held *held);
 void sse__held_fini(sse__held *held);
 
 typedef struct sse__sub {
-    sse__source source;                /* immutable: readiness of fd at the loop */
+    sse__source source; /* immutable: readiness of fd at the loop */
+
+    /* What each event touches stands together, because there may be very many of these and none of them in the processor's cache. */
+    int fd;                            /* immutable; owned by MHD, open until sse__sub_finish() */
+    struct MHD_Connection *connection; /* immutable */
     sse__stream *stream;               /* immutable; one reference */
     sse__group *group;                 /* immutable */
-    struct MHD_Connection *connection; /* immutable */
     struct sse__shard *shard;          /* immutable; NULL in a user's daemon */
-    int fd;                            /* immutable; owned by MHD, open until sse__sub_finish() */
-    uint64_t number;                   /* immutable */
-    char *address;                     /* immutable */
-    char *last_event_id;               /* immutable */
-    struct sse__ip *ip;                /* immutable; counted in the hub */
-
-    _Atomic uint64_t sent_ms; /* last time that bytes were handed over */
-    atomic_bool expired;      /* its permission has ended: the reader says so and ends */
-    atomic_bool heartbeat;    /* due: the reader writes one when there is nothing else */
-
-    sse__frame *current;       /* reader only: partly written, one reference */
-    uint32_t offset;           /* reader only: bytes of current already written */
-    bool filled;               /* reader only: the last piece took the whole buffer */
-    bool corked;               /* reader only: the socket gathers pieces into large segments */
-    bool said_farewell;        /* reader only: what comes before the end was written */
-    sse_leave_reason said_end; /* connection's thread only: 0, or the end was told, and why */
-    bool watched;              /* connection's thread only: the loop has it */
-    bool announced;            /* connection's thread only: on_subscribe was called */
-    bool left; /* stream.mu, written by the connection's thread: it is in no group any more */
-    uint64_t position; /* reader only: what comes before this number is told, or was asked for */
 
     /* Several streams over one connection: one subscriber each. The first of them leads: its are the connection, the wake-ups,
      * the place in the wheel, and the reader. Alone, it leads itself. */
     struct sse__sub *lead;        /* immutable */
     struct sse__sub *next_member; /* immutable: of the same lead */
-    struct sse__sub *turn;        /* of the lead; reader only: who writes next */
+
+    _Atomic uint64_t sent_ms; /* last time that bytes were handed over */
+    atomic_bool expired;      /* its permission has ended: the reader says so and ends */
+    atomic_bool heartbeat;    /* due: the reader writes one when there is nothing else */
+    bool suspended;           /* mu: MHD has it suspended, and nobody has resumed it yet */
+    bool woken;               /* mu: something happened since the reader last looked */
+    bool filled;              /* reader only: the last piece took the whole buffer */
+    bool corked;              /* reader only: the socket gathers pieces into large segments */
+    bool lagging;             /* stream.mu: counted in stream.laggards */
+    bool parked;              /* stream.mu: counted in stream.parked */
+    sse_leave_reason leave;   /* stream.mu: 0, or it is cut off for this reason */
+    uint32_t offset;          /* reader only: bytes of current already written */
+    sse__frame *current;      /* reader only: partly written, one reference */
+    struct sse__sub *next;    /* stream.mu: in its group */
+    uint64_t cursor;          /* stream.mu: number of the next event */
+    uint64_t live_from;       /* stream.mu: of the first event that was published after it came */
+    uint64_t lags_since_ms;   /* stream.mu: in the worker's way, and never at the end of the log
+                                  since; 0: no */
+    uint64_t missed;          /* stream.mu: events lost, gap not yet told */
+    sse__held held;           /* stream.mu */
+
+    /* The rest is for its coming and going, and for now and then. */
+    struct sse__sub *prev; /* stream.mu: in its group */
+    struct sse__sub *turn; /* of the lead; reader only: who writes next */
+    uint64_t position;  /* reader only: what comes before this number is told, or was asked for */
+    bool said_farewell; /* reader only: what comes before the end was written */
+    sse_leave_reason said_end; /* connection's thread only: 0, or the end was told, and why */
+    bool watched;              /* connection's thread only: the loop has it */
+    bool announced;            /* connection's thread only: on_subscribe was called */
+    bool left;       /* stream.mu, written by the connection's thread: it is in no group any more */
+    uint64_t number; /* immutable */
+    char *address;   /* immutable */
+    char *last_event_id; /* immutable */
+    struct sse__ip *ip;  /* immutable; counted in the hub */
 
     struct sse__sub *prev_in_slot, *next_in_slot; /* loop's thread only: heartbeat wheel */
     int slot;                                     /* loop's thread only; -1: not in the wheel */
@@ -75,21 +91,8 @@ typedef struct sse__sub {
     bool post_add;                /* loop.mu: to be put into the wheel */
     bool post_remove;             /* loop.mu: to be taken off and freed */
 
-    struct sse__sub *prev, *next; /* stream.mu: in its group */
-    uint64_t cursor;              /* stream.mu: number of the next event */
-    uint64_t live_from; /* stream.mu: number of the first event that was published after it came */
-    uint64_t
-        lags_since_ms; /* stream.mu: in the worker's way, and never at the end of the log since; 0: no */
-    uint64_t missed;        /* stream.mu: events lost, gap not yet told */
-    sse__held held;         /* stream.mu */
-    sse_leave_reason leave; /* stream.mu: 0, or it is cut off for this reason */
-    bool lagging;           /* stream.mu: counted in stream.laggards */
-    bool parked;            /* stream.mu: counted in stream.parked */
-
-    /* rank SUBSCRIBER; guards the rest; not used in a shard, where the loop's thread does it all */
+    /* rank SUBSCRIBER; guards what says so; not used in a shard, where the loop's thread does it all */
     sse__mutex mu;
-    bool suspended; /* MHD has it suspended, and nobody has resumed it yet */
-    bool woken;     /* something happened since the reader last looked */
 } sse__sub;
 
 /* How many streams a connection can have: the id of each event holds a position for each. */
