@@ -5,7 +5,7 @@
  * headers, then with the pieces of the body, then once more: an exchange keeps what is known
  * between these calls. It answers in the last call, because an earlier answer ends the connection
  * under a client that still sends; only a client that asked first (Expect: 100-continue) is told at
- * once. sse__http_completed() frees the exchange, however the request ended. */
+ * once, and one whose body has no end in its midst. sse__http_completed() frees the exchange, however the request ended. */
 #include "http.h"
 
 #include "header.h"
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How much of an unwanted body is read before the connection is closed instead. */
+/* How much of an unwanted body is read before the answer, so that also those get it who read nothing before they have sent all. */
 #define DISCARD_BYTES ((uint64_t)64 << 20)
 
 /* A body gets its time anew with so many bytes, so that nobody holds a connection with a few. */
@@ -211,7 +211,16 @@ static exchange *begin(const sse__http_call *call)
     return ex;
 }
 
-/* A piece of the body. Returns false when there is no end to it. */
+/* There is no end to the body: answer now. What else comes is thrown away for a while by discard.c. */
+static void give_up(const sse__http_call *call, exchange *ex)
+{
+    if (ex->answer.status == 0)
+        sse__answer_error(&ex->answer, 413, "The body is larger than %llu bytes.",
+                          (unsigned long long)DISCARD_BYTES);
+    sse__http_reply_unread(call, &ex->answer);
+}
+
+/* A piece of the body. Returns false when the connection is to be closed, because there is no end to it. */
 static bool receive(const sse__http_call *call, exchange *ex)
 {
     size_t n = *call->upload_size;
@@ -221,8 +230,13 @@ static bool receive(const sse__http_call *call, exchange *ex)
         ex->rewarded = ex->received;
         sse__conn_expect(call->conn);
     }
-    if (ex->answer.status != 0 || ex->verb != VERB_POST)
-        return ex->received <= DISCARD_BYTES;
+    bool unwanted = ex->answer.status != 0 || ex->verb != VERB_POST;
+    if (unwanted && ex->received > DISCARD_BYTES) {
+        give_up(call, ex);
+        return false;
+    }
+    if (unwanted)
+        return true;
     if (ex->received > max_body(call)) {
         refuse_body(call, ex);
         return true;

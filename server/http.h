@@ -53,6 +53,8 @@ void sse__answer_error(sse__answer *answer, unsigned status, const char *format,
 /* Likewise for an error of the hub. */
 void sse__answer_err(sse__answer *answer, sse_err err, const char *stream);
 
+/* Send it in the midst of the request's body; the connection is to be closed then. */
+void sse__http_reply_unread(const sse__http_call *call, const sse__answer *answer);
 /* Send it. These return false when the connection is to be closed. */
 bool sse__http_reply(const sse__http_call *call, const sse__answer *answer);
 bool sse__http_reply_preflight(const sse__http_call *call, const char *allow);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 void sse__answer_error(sse__answer *answer, unsigned status, const char *format, ...)
@@ -127,34 +128,57 @@ static void free_headers(headers *h)
         free(h->copies[i]);
 }
 
+#define CHALLENGE_BYTES 200
+
+/* The headers of an answer without events. */
+static void add_of_answer(headers *h, const sse__http_call *call, const sse__answer *answer,
+                          char challenge[CHALLENGE_BYTES])
+{
+    add_common(h, call, answer->origin);
+    if (answer->body.len > 0 || answer->type)
+        add(h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
+    for (size_t i = 0; i < answer->header_count; i++)
+        if (!user_sets(call->hub, answer->headers[i].name))
+            add(h, answer->headers[i].name, answer->headers[i].value);
+    add(h, "Allow", answer->allow);
+    add(h, "Retry-After", answer->retry_after);
+    if (answer->status == 401)
+        snprintf(challenge, CHALLENGE_BYTES, "Bearer");
+    if (*answer->reason)
+        snprintf(challenge, CHALLENGE_BYTES,
+                 "Bearer error=\"invalid_token\", error_description=\"%s\"", answer->reason);
+    if (answer->status == 401)
+        add(h, "WWW-Authenticate", challenge);
+    if (!user_sets(call->hub, "Cache-Control"))
+        add(h, "Cache-Control", "no-store");
+}
+
 bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
 {
     headers h;
+    char challenge[CHALLENGE_BYTES];
     headers_init(&h);
-    add_common(&h, call, answer->origin);
-    if (answer->body.len > 0 || answer->type)
-        add(&h, "Content-Type", answer->type ? answer->type : "text/plain; charset=utf-8");
-    for (size_t i = 0; i < answer->header_count; i++)
-        if (!user_sets(call->hub, answer->headers[i].name))
-            add(&h, answer->headers[i].name, answer->headers[i].value);
-    add(&h, "Allow", answer->allow);
-    add(&h, "Retry-After", answer->retry_after);
-    char challenge[200];
-    if (answer->status == 401)
-        snprintf(challenge, sizeof challenge, "Bearer");
-    if (*answer->reason)
-        snprintf(challenge, sizeof challenge,
-                 "Bearer error=\"invalid_token\", error_description=\"%s\"", answer->reason);
-    if (answer->status == 401)
-        add(&h, "WWW-Authenticate", challenge);
+    add_of_answer(&h, call, answer, challenge);
     sse__hub_count_answer(call->hub, answer->status);
-    if (!user_sets(call->hub, "Cache-Control"))
-        add(&h, "Cache-Control", "no-store");
     sse_str body = {answer->body.ptr, answer->body.len}; /* not sent to a HEAD */
     bool ok =
         !answer->body.failed && sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
     free_headers(&h);
     return ok;
+}
+
+void sse__http_reply_unread(const sse__http_call *call, const sse__answer *answer)
+{
+    headers h;
+    char challenge[CHALLENGE_BYTES];
+    headers_init(&h);
+    add_of_answer(&h, call, answer, challenge);
+    sse__hub_count_answer(call->hub, answer->status);
+    sse_str body = {answer->body.ptr, answer->body.len};
+    if (!answer->body.failed)
+        sse__mhd_reply_unread(call->connection, answer->status, body,
+                              strcmp(call->method, "HEAD") == 0, h.list, h.n);
+    free_headers(&h);
 }
 
 static void add_event_stream(headers *h, const sse__http_call *call)

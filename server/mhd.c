@@ -335,6 +335,33 @@ bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str 
     return response && queue(connection, status, response, headers, header_count);
 }
 
+static void send_now(struct MHD_Connection *connection, const char *bytes, size_t n)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (info && info->tls_session)
+        sse__tls_send(info->tls_session, bytes, n);
+    else
+        (void)!send(sse__mhd_fd(connection), bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void sse__mhd_reply_unread(struct MHD_Connection *connection, unsigned status, sse_str body,
+                           bool no_body, const sse__header *headers, size_t n)
+{
+    sse__text text = {0};
+    sse__text_addf(&text, "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: %zu\r\n", status,
+                   MHD_get_reason_phrase_for(status), body.len);
+    for (size_t i = 0; i < n; i++)
+        if (headers[i].value)
+            sse__text_addf(&text, "%s: %s\r\n", headers[i].name, headers[i].value);
+    sse__text_add(&text, "\r\n");
+    if (!no_body)
+        sse__text_add_bytes(&text, body.ptr, body.len);
+    if (!text.failed)
+        send_now(connection, text.ptr, text.len);
+    sse__text_fini(&text);
+}
+
 /* After an error from here the library (0.9.75, epoll) closes the connection, but takes it off its list of ready ones before it is
  * cleaned up: unless its socket reports something more, it stays with its descriptor until the daemon stops. The socket of a
  * subscriber that was cut off is shut down already, so the ordinary end of the body cannot be sent either; the client sees the same,

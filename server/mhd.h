@@ -66,6 +66,10 @@ typedef struct sse__header {
  * closed. */
 bool sse__mhd_reply(struct MHD_Connection *connection, unsigned status, sse_str body,
                     const sse__header *headers, size_t header_count);
+/* Answer in the midst of a request's body, where the library takes no answer: after this the connection is to be closed. What the
+ * socket does not take at once is lost. `no_body`: to a HEAD. */
+void sse__mhd_reply_unread(struct MHD_Connection *connection, unsigned status, sse_str body,
+                           bool no_body, const sse__header *headers, size_t header_count);
 /* Answer with what the subscriber reads. It is finished with the connection, or at once when false
  * is returned. NULL: an answer without events, for HEAD. `chunks`: the client knows chunked bodies. */
 bool sse__mhd_stream(struct MHD_Connection *connection, struct sse__sub *sub, bool chunks,

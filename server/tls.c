@@ -235,3 +235,14 @@ bool sse__tls_prepare(void *session, sse__identity *identity)
     return gnutls_session_ticket_enable_server(session, &identity->ticket_key) == 0 &&
            gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, identity->credentials) == 0;
 }
+
+void sse__tls_send(void *session, const void *bytes, size_t n)
+{
+    for (const char *at = bytes; n > 0;) {
+        ssize_t sent = gnutls_record_send(session, at, n);
+        if (sent <= 0)
+            return;
+        at += sent;
+        n -= (size_t)sent;
+    }
+}

@@ -19,6 +19,10 @@ void sse__identity_unref(sse__identity *identity);
  * Thread:  the session's. */
 bool sse__tls_prepare(void *session, sse__identity *identity);
 
+/* Send as much of this as the socket takes now.
+ * Thread:  the session's. */
+void sse__tls_send(void *session, const void *bytes, size_t n);
+
 /* Which versions of TLS are spoken: 1.2 and 1.3. */
 extern const char sse__tls_priorities[];
 

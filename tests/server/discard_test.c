@@ -34,6 +34,7 @@ static void start(void)
     sse_server_options options = fixture_options();
     options.threads = 1;
     options.request_timeout_ms = SSE_OFF;
+    options.http_publish = true;
     options.connect_exempt = none;
     options.connect_exempt_count = 1;
     options.max_connections_per_address = 1;
@@ -127,6 +128,41 @@ Test(discard, a_body_without_end_is_answered_at_once)
                              LONG));
     expect_status(c, 404);
     http_close(c);
+}
+
+/* Nobody knows how long it is, so it is read for a while: longer than that, and it is answered in its midst. */
+Test(discard, a_chunked_body_without_end_is_answered)
+{
+    enum { MUCH = 70 }; /* MB, a few more than are read */
+    static const struct {
+        const char *head;
+        int status;
+        const char *says;
+    } cases[] = {{"POST /events?stream=s HTTP/1.1\r\nHost: localhost\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n",
+                  413, "The body is larger than 1048576 bytes.\n"},
+                 {"DELETE /events?stream=none HTTP/1.1\r\nHost: localhost\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n",
+                  413, "The body is larger than 67108864 bytes.\n"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        http_conn *c = connect_from(here);
+        cr_assert(http_send_text(c, cases[i].head, LONG));
+        for (int sent = 0; sent < MUCH; sent++)
+            cr_assert(http_send_text(c, "f4240\r\n", LONG) &&
+                          http_send(c, bulk(BODY), BODY, LONG) && http_send_text(c, "\r\n", LONG),
+                      "reset after %d MB", sent);
+        http_response r;
+        cr_assert(http_read_head(c, &r, LONG), "no answer");
+        cr_assert_eq(r.status, cases[i].status, "%d", r.status);
+        cr_assert(http_read_body(c, &r, false, LONG));
+        cr_assert_str_eq(r.body, cases[i].says);
+        cr_assert_str_eq(http_header(&r, "Connection"), "close");
+        cr_assert_str_eq(http_header(&r, "Cache-Control"), "no-store");
+        cr_assert_str_eq(http_header(&r, "Content-Type"), "text/plain; charset=utf-8");
+        http_response_fini(&r);
+        http_close(c);
+        wait_places();
+    }
 }
 
 /* The place of an address stays with the descriptor. */
