@@ -404,6 +404,12 @@ static bool serve(const sse__http_call *call, exchange *ex)
     }
 }
 
+/* May another request follow on this connection? In doubt: a yes that is wrong costs little, see sse__discard_rest(). */
+static bool persists(const sse__http_call *call, const exchange *ex)
+{
+    return call->chunks && !(ex->fields.connection && strcasestr(ex->fields.connection, "close"));
+}
+
 bool sse__http_handle(const sse__http_call *call)
 {
     exchange *ex = *call->exchange;
@@ -419,6 +425,7 @@ bool sse__http_handle(const sse__http_call *call)
         return receive(call, ex);
     if (call->conn) {
         call->conn->request_read = true;
+        call->conn->persists = persists(call, ex);
         sse__conn_expect(call->conn); /* time to read the answer */
     }
     return serve(call, ex);

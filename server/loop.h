@@ -71,7 +71,8 @@ typedef struct sse__conn {
     sse__visitor *visitor;          /* the place that its address has for it, or NULL */
     int fd;
     bool waiting;      /* in the loop's list */
-    bool request_read; /* the last request, to its end */
+    bool request_read; /* the last request, to its end, and there will be no other one */
+    bool persists;     /* another request may follow the one that is being answered */
     sse__due due;
 } sse__conn;
 

@@ -110,8 +110,11 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     (void)code;
     sse__conn *conn = conn_of(connection);
     sse__http_completed((struct sse__exchange **)context);
-    if (conn)
-        sse__conn_expect(conn); /* the next request on this connection */
+    if (!conn)
+        return;
+    if (conn->persists) /* the library may refuse the next one before it tells us of it */
+        conn->request_read = false;
+    sse__conn_expect(conn); /* the next request on this connection */
 }
 
 struct MHD_Daemon *sse__mhd_start(sse__shard *shard, const sse_server *hub)
@@ -224,6 +227,8 @@ static const char **field_of(sse__fields *fields, const char *key, size_t len)
         return strcasecmp(key, "Origin") == 0   ? &fields->origin
                : strcasecmp(key, "Expect") == 0 ? &fields->expect
                                                 : NULL;
+    case 10:
+        return strcasecmp(key, "Connection") == 0 ? &fields->connection : NULL;
     case 12:
         return strcasecmp(key, "Content-Type") == 0 ? &fields->content_type : NULL;
     case 14:

@@ -35,6 +35,7 @@ typedef struct sse__fields {
     const char *host;
     const char *origin;
     const char *expect;
+    const char *connection;
     const char *content_type;
     const char *content_length; /* the first one */
     size_t content_lengths;

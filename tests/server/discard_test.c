@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,6 +129,29 @@ Test(discard, a_body_without_end_is_answered_at_once)
                              LONG));
     expect_status(c, 404);
     http_close(c);
+}
+
+static bool has_closed(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, LONG) == 1;
+}
+
+/* The library refuses it by itself, and its client goes on only when our side has closed. */
+Test(discard, also_that_of_a_second_request)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        http_response r;
+        http_conn *c = connect_from(here);
+        cr_assert(http_request(c, "GET", "/healthz", NULL, NULL, 0, &r, LONG));
+        cr_assert_eq(r.status, 200);
+        http_response_fini(&r);
+        cr_assert(http_send_text(c, "POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n", LONG));
+        cr_assert(has_closed(http_fd(c)));
+        send_all_then_read(c, "", BODY, 400); /* it had no Host */
+        http_close(c);
+        wait_places();
+    }
 }
 
 /* Nobody knows how long it is, so it is read for a while: longer than that, and it is answered in its midst. */
