@@ -87,6 +87,8 @@ void sse__discard_rest(sse__conn *conn)
 {
     char byte;
     sse__loop *loop = conn->shard->loop;
+    if (conn->over)
+        return;
     ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     bool sends = n > 0 || (n < 0 && errno == EAGAIN && !conn->request_read);
     int fd = sends && has_room(loop) ? fcntl(conn->fd, F_DUPFD_CLOEXEC, 0) : -1;

@@ -73,6 +73,7 @@ typedef struct sse__conn {
     bool waiting;      /* in the loop's list */
     bool request_read; /* the last request, to its end, and there will be no other one */
     bool persists;     /* another request may follow the one that is being answered */
+    bool over;         /* nothing can be read or need arrive any more */
     sse__due due;
 } sse__conn;
 

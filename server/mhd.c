@@ -103,15 +103,23 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     return sse__http_handle(&call) ? MHD_YES : MHD_NO;
 }
 
+/* Has the peer ended the request or the connection, or has the answer to the whole request broken off? */
+static bool is_over(const sse__conn *conn, enum MHD_RequestTerminationCode code)
+{
+    return code == MHD_REQUEST_TERMINATED_CLIENT_ABORT ||
+           code == MHD_REQUEST_TERMINATED_READ_ERROR ||
+           (code == MHD_REQUEST_TERMINATED_WITH_ERROR && conn->request_read);
+}
+
 static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
     (void)cls;
-    (void)code;
     sse__conn *conn = conn_of(connection);
     sse__http_completed((struct sse__exchange **)context);
     if (!conn)
         return;
+    conn->over = conn->over || is_over(conn, code);
     if (conn->persists) /* the library may refuse the next one before it tells us of it */
         conn->request_read = false;
     sse__conn_expect(conn); /* the next request on this connection */

@@ -181,6 +181,7 @@ void sse__conn_expire(sse__loop *loop, uint64_t now_ms)
     while ((due = sse__due_first(&loop->conns, now_ms))) {
         sse__conn *conn = SSE__WITH_DUE(sse__conn, due);
         sse__conn_relax(conn);
+        conn->over = true;
         shutdown(conn->fd, SHUT_RDWR);
         sse__loop_activate(conn->shard);
     }

@@ -26,6 +26,17 @@ static sse_server *server;
 static uint16_t port;
 static _Atomic uint64_t now_ns = 1000000000000;
 
+/* How often the server has looked whether somebody still sends. */
+static atomic_int looks;
+
+ssize_t __real_recv(int fd, void *buf, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *buf, size_t n, int flags)
+{
+    looks += n == 1 && (flags & MSG_PEEK);
+    return __real_recv(fd, buf, n, flags);
+}
+
 static uint64_t clock_of_the_test(void) { return now_ns; }
 
 /* One connection of an address at a time. */
@@ -129,6 +140,32 @@ Test(discard, a_body_without_end_is_answered_at_once)
                              LONG));
     expect_status(c, 404);
     http_close(c);
+}
+
+static bool nobody_is_connected(void *arg)
+{
+    (void)arg;
+    return atomic_load(&server->counters.connections) == 0;
+}
+
+static void subscribe_and_leave(void (*leave)(http_conn *c))
+{
+    leave(join(port, "s"));
+    cr_assert(wait_until(nobody_is_connected, NULL, LONG));
+}
+
+/* Of a subscriber that has left there is nothing to learn, so no system call is spent on it. */
+Test(discard, who_has_left_is_not_looked_at)
+{
+    for (int i = 0; i < 10; i++) {
+        subscribe_and_leave(http_close);
+        subscribe_and_leave(http_reset);
+    }
+    cr_assert_eq(totals(server).left[SSE_LEFT_GONE], 20);
+    cr_assert_eq(looks, 0, "%d looks", (int)looks);
+    cr_assert_eq(status_of(port, "GET", "/healthz", NULL, NULL), 200);
+    cr_assert(wait_until(nobody_is_connected, NULL, LONG));
+    cr_assert_eq(looks, 1, "what is counted is no look");
 }
 
 static bool has_closed(int fd)
