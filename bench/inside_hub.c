@@ -113,10 +113,12 @@ static int crowd_listen(crowd *c)
 
 static int crowd_open(crowd *c, uint32_t ring_events)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.ring_events = ring_events;
+    stream.slow = SSE_SLOW_BLOCK; /* each subscriber gets each event */
     sse_server_options options;
     sse_server_options_init(&options);
-    options.stream.ring_events = ring_events;
-    options.stream.slow = SSE_SLOW_BLOCK; /* each subscriber gets each event */
+    options.stream = &stream;
     options.threads = 1;
     sse_err err = sse_server_new(&options, &c->server);
     if (err == SSE_OK)

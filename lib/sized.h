@@ -1,5 +1,7 @@
-/* Structs of options begin with their size, so that fields can be appended: a program that was built with an older header hands over a
- * shorter struct, whose missing end is all defaults; of one that is longer than ours, the end is not known here. No threads. */
+/* Structs of options and of callbacks begin with their size, so that fields can be appended: a program that was built with an older header
+ * hands over a shorter struct, whose missing end is all defaults; of one that is longer than ours, the end is not known here. For the same
+ * reason none lies within another, where it would have no room: they point to each other. docs/api.md says which structs grow, and how. No
+ * threads. */
 #ifndef SSE_SIZED_H
 #define SSE_SIZED_H
 

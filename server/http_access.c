@@ -121,20 +121,20 @@ static void refuse(const verdict *v, int status, sse__answer *answer)
 bool sse__http_allowed(const sse__http_call *call, sse_action action, const char *stream,
                        sse__answer *answer, uint64_t *until_ms)
 {
-    const sse_server_options *options = &call->hub->options;
+    const sse_server *hub = call->hub;
     bool changes = action == SSE_ACTION_PUBLISH || action == SSE_ACTION_REMOVE;
     if (changes && from_elsewhere(call)) {
         sse__answer_error(answer, 403, "Pages of this origin may not publish here.");
         return false;
     }
-    if (!options->callbacks.authorize)
+    if (!hub->callbacks.authorize)
         return true;
     verdict v;
     v.expires = false;
     v.reason[0] = v.address[0] = '\0';
     sse_request request = {.call = call, .verdict = &v, .stream = stream, .action = action};
     sse__hub_callback_begin();
-    int status = options->callbacks.authorize(options->user, &request);
+    int status = hub->callbacks.authorize(hub->options.user, &request);
     sse__hub_callback_end();
     if (status != 0)
         refuse(&v, status, answer);

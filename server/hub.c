@@ -129,12 +129,8 @@ sse_err sse_server_create_stream(sse_server *server, const char *name,
                                  const sse_stream_options *options)
 {
     sse__stream_config config = server->stream_config;
-    if (options) {
-        sse_stream_options all = SSE_STREAM_OPTIONS_INIT;
-        if (!sse__copy_sized(&all, sizeof all, options) || !sse__stream_options_good(&all))
-            return SSE_EINVAL;
-        sse__stream_configure(&all, &config);
-    }
+    if (options && !sse__stream_configure(options, &server->options.logger, &config))
+        return SSE_EINVAL;
     return create(server, name, &config, false, NULL);
 }
 

@@ -26,7 +26,7 @@ typedef struct sse__ip {
 /* Counters of the whole server that no stream holds; they synchronise nothing. */
 typedef struct sse__hub_counters {
     _Atomic uint64_t subscribed;
-    _Atomic uint64_t left[8];
+    _Atomic uint64_t left[16]; /* as many as sse_server_stats has */
     _Atomic uint64_t connections;
     _Atomic uint64_t accepted;
     _Atomic uint64_t accept_errors;
@@ -53,9 +53,10 @@ typedef struct sse__totals {
 
 struct sse_server {
     /* immutable */
-    sse_server_options options; /* defaults filled in; its arrays are our copies */
-    sse__stream_config stream_config;
-    sse__frame *retry; /* first frame of every subscriber, or NULL */
+    sse_server_options options;       /* defaults filled in; its arrays are our copies */
+    sse__stream_config stream_config; /* what options.stream said, which is NULL now */
+    sse_server_callbacks callbacks;   /* likewise */
+    sse__frame *retry;                /* first frame of every subscriber, or NULL */
     char **headers;
     char **host_names;
     char *tls_cert_file, *tls_key_file; /* or NULL */

@@ -5,6 +5,7 @@
 #include "origin.h"
 #include "reload.h"
 #include "response_header.h"
+#include "sized.h"
 #include "tls.h"
 
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 
 /* Far beyond what makes sense, and far from where sums of them overflow. */
 #define MAX_EVENT_BYTES ((uint64_t)1 << 30)
-#define MAX_HISTORY_BYTES ((uint64_t)1 << 50)
 #define MAX_BURST 1000000
 
 #define ADDRESSES_REMEMBERED 65536 /* without connections; a hundred bytes each */
@@ -102,10 +102,7 @@ static void free_strings(char **strings)
 
 static sse_err check(const sse_server_options *options)
 {
-    if (!sse__stream_options_good(&options->stream))
-        return SSE_EINVAL;
-    if (options->max_event_bytes > MAX_EVENT_BYTES ||
-        options->stream.history_bytes > MAX_HISTORY_BYTES)
+    if (options->max_event_bytes > MAX_EVENT_BYTES)
         return SSE_EINVAL;
     if (options->connection_memory != 0 && options->connection_memory < 2048)
         return SSE_EINVAL; /* a request's headers would not fit */
@@ -228,6 +225,24 @@ static sse_err init_admission(sse_server *hub, const sse_server_options *options
     return err;
 }
 
+/* ---- structs that the options point to ---- */
+
+static bool take_structs(sse_server *hub)
+{
+    sse_server_options *options = &hub->options;
+    if (!sse__stream_configure(options->stream, &options->logger, &hub->stream_config))
+        return false;
+    if (options->callbacks &&
+        !sse__copy_sized(&hub->callbacks, sizeof hub->callbacks, options->callbacks)) {
+        sse__log(&options->logger, SSE_LOG_ERROR,
+                 "callbacks: their size is not set, as SSE_SERVER_CALLBACKS_INIT does");
+        return false;
+    }
+    options->stream = NULL; /* they were only lent */
+    options->callbacks = NULL;
+    return true;
+}
+
 /* ---- all ---- */
 
 sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
@@ -237,7 +252,8 @@ sse_err sse__options_init(sse_server *hub, const sse_server_options *options)
         return err;
     hub->options = *options;
     fill_defaults(&hub->options);
-    sse__stream_configure(&options->stream, &hub->stream_config);
+    if (!take_structs(hub))
+        return SSE_EINVAL;
     hub->headers = copy_strings(options->headers, options->header_count);
     hub->cors_origins = copy_strings(options->cors_origins, options->cors_origin_count);
     hub->host_names = copy_strings(options->host_names, options->host_name_count);

@@ -238,8 +238,12 @@ static void raise_limits(void)
 
 static enum tool_exit create_server(program *p)
 {
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = authorize,
+                                                   .on_subscribe = on_subscribe,
+                                                   .on_unsubscribe = on_unsubscribe};
     sse_server_options *o = &p->config.options;
-    o->callbacks = (sse_server_callbacks){authorize, on_subscribe, on_unsubscribe};
+    o->callbacks = &callbacks;
     o->user = p;
     o->page = !p->config.no_page;
     /* log_line() knows the level, which may change. */

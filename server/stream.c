@@ -12,6 +12,7 @@
 #include "json.h"
 #include "loop.h"
 #include "msg.h"
+#include "sized.h"
 #include "subscriber.h"
 
 #include <inttypes.h>
@@ -22,13 +23,20 @@
 /* What a slow subscriber may keep waiting, beside the history, at the least. */
 #define BACKLOG_BYTES ((uint64_t)16 << 20)
 
-bool sse__stream_options_good(const sse_stream_options *options)
+/* Far beyond what makes sense, and far from where sums of them overflow. */
+#define MAX_HISTORY_BYTES ((uint64_t)1 << 50)
+
+/* Why the options are of no use; NULL: they are good. */
+static const char *problem_of(const sse_stream_options *options)
 {
-    return (int)options->replay >= 0 && options->replay <= SSE_REPLAY_NONE &&
-           (int)options->slow >= 0 && options->slow <= SSE_SLOW_BLOCK;
+    if ((unsigned)options->replay > SSE_REPLAY_NONE)
+        return "replay is none of sse_replay";
+    if ((unsigned)options->slow > SSE_SLOW_BLOCK)
+        return "slow is none of sse_slow_policy";
+    return options->history_bytes > MAX_HISTORY_BYTES ? "history_bytes is more than 2^50" : NULL;
 }
 
-void sse__stream_configure(const sse_stream_options *options, sse__stream_config *config)
+static void fill(const sse_stream_options *options, sse__stream_config *config)
 {
     *config = (sse__stream_config){0};
     config->inbox_events = options->ring_events ? options->ring_events : 1024;
@@ -45,6 +53,20 @@ void sse__stream_configure(const sse_stream_options *options, sse__stream_config
     limits->backlog_bytes =
         limits->history_bytes > BACKLOG_BYTES ? limits->history_bytes : BACKLOG_BYTES;
     limits->ttl_ms = options->event_ttl_ms;
+}
+
+bool sse__stream_configure(const sse_stream_options *options, const sse_logger *logger,
+                           sse__stream_config *config)
+{
+    sse_stream_options all = SSE_STREAM_OPTIONS_INIT;
+    const char *problem = !options || sse__copy_sized(&all, sizeof all, options)
+                              ? problem_of(&all)
+                              : "their size is not set, as SSE_STREAM_OPTIONS_INIT does";
+    if (problem)
+        sse__log(logger, SSE_LOG_ERROR, "options of a stream: %s", problem);
+    else
+        fill(&all, config);
+    return !problem;
 }
 
 sse_err sse__stream_new(sse_server *hub, const char *name, const sse__stream_config *config,

@@ -102,11 +102,10 @@ static inline sse__stream *sse__stream_of(sse__strnode *node)
 
 /* ---- stream.c ---- */
 
-/* Are replay and slow ones that there are? */
-bool sse__stream_options_good(const sse_stream_options *options);
-
-/* What the options mean, defaults filled in. */
-void sse__stream_configure(const sse_stream_options *options, sse__stream_config *config);
+/* What the user's options (NULL: all defaults) mean, defaults filled in. False: they make no sense,
+ * the logger is told why, and *config is as it was. */
+bool sse__stream_configure(const sse_stream_options *options, const sse_logger *logger,
+                           sse__stream_config *config);
 SSE_NODISCARD sse_err sse__stream_new(sse_server *hub, const char *name,
                                       const sse__stream_config *config, sse__stream **out);
 sse__stream *sse__stream_ref(sse__stream *st);

@@ -180,13 +180,14 @@ static sse_err sub_alloc(const sse__sub_request *request, sse__sub **out)
 
 static void tell_user(const sse__sub *sub, sse_leave_reason reason)
 {
-    const sse_server_options *options = &sub->stream->hub->options;
+    const sse_server *hub = sub->stream->hub;
+    const sse_server_callbacks *callbacks = &hub->callbacks;
     sse_subscriber_info info = {sub->number, sub->stream->name, sub->address, sub->last_event_id};
     sse__hub_callback_begin();
-    if (reason == 0 && options->callbacks.on_subscribe)
-        options->callbacks.on_subscribe(options->user, &info);
-    if (reason != 0 && options->callbacks.on_unsubscribe)
-        options->callbacks.on_unsubscribe(options->user, &info, reason);
+    if (reason == 0 && callbacks->on_subscribe)
+        callbacks->on_subscribe(hub->options.user, &info);
+    if (reason != 0 && callbacks->on_unsubscribe)
+        callbacks->on_unsubscribe(hub->options.user, &info, reason);
     sse__hub_callback_end();
 }
 

@@ -260,6 +260,7 @@ static enum tool_exit apply(const config *c, const config_setting *setting)
 static void complete(config *c)
 {
     sse_server_options *o = &c->options;
+    o->stream = &c->stream;
     o->headers = c->headers.items;
     o->header_count = c->headers.n;
     o->cors_origins = c->cors_origins.items;
@@ -273,7 +274,7 @@ static void complete(config *c)
 
 enum tool_exit config_load(config *c, int argc, char **argv, bool running)
 {
-    *c = (config){.running = running};
+    *c = (config){.running = running, .stream = SSE_STREAM_OPTIONS_INIT};
     sse_server_options_init(&c->options);
     config_fill_table(c);
     enum tool_exit result = read_command_line(c, argc, argv);

@@ -17,7 +17,8 @@ typedef struct config_setting {
 enum { CONFIG_OPTIONS_MAX = 96 };
 
 typedef struct config {
-    sse_server_options options; /* its arrays point into the lists below */
+    sse_server_options options; /* points to what is below */
+    sse_stream_options stream;
     tool_list listen, streams, headers, cors_origins;
     const char *publish_token_file, *subscribe_token_file;
     tool_list jwt_keys, host_names, connect_exempt;

@@ -182,7 +182,7 @@ static const char about[] =
 void config_fill_table(config *c)
 {
     sse_server_options *o = &c->options;
-    sse_stream_options *s = &o->stream;
+    sse_stream_options *s = &c->stream;
     const tool_option options[] = {
         {"listen", "ADDR:PORT",
          "where; port 0 picks a free one; or unix:PATH; http://ADDR:PORT stays plain where others "

@@ -92,6 +92,9 @@ void sse__hub_latency(sse_server *hub, sse__latency_sum *out)
     sse__mutex_unlock(&hub->mu);
 }
 
+_Static_assert(sizeof((sse_server *)0)->counters.left == sizeof((sse_server_stats *)0)->left,
+               "each reason is counted, and told");
+
 void sse_server_get_stats(sse_server *server, sse_server_stats *out)
 {
     *out = (sse_server_stats){0};

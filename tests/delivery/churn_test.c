@@ -316,10 +316,12 @@ static void end(follower *f)
 static void set_up(bool small)
 {
     struct rlimit limit;
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.history_events = small ? 8 : PER_STREAM;
+    stream.ring_events = small ? 16 : 1024;
+    stream.slow_grace_ms = small ? 10 : 60000;
     sse_server_options options = fixture_options();
-    options.stream.history_events = small ? 8 : PER_STREAM;
-    options.stream.ring_events = small ? 16 : 1024;
-    options.stream.slow_grace_ms = small ? 10 : 60000;
+    options.stream = &stream;
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = limit.rlim_max;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);

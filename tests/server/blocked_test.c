@@ -58,11 +58,13 @@ static bool all_stuck(void *arg)
 
 static void get_stuck_under(sse_slow_policy policy, uint32_t drain_ms)
 {
+    sse_stream_options stream_options = SSE_STREAM_OPTIONS_INIT;
+    stream_options.slow = policy;
+    stream_options.slow_grace_ms = GRACE_MS;
+    stream_options.ring_events = RING;
+    stream_options.history_events = SSE_OFF;
     sse_server_options options = fixture_options();
-    options.stream.slow = policy;
-    options.stream.slow_grace_ms = GRACE_MS;
-    options.stream.ring_events = RING;
-    options.stream.history_events = SSE_OFF;
+    options.stream = &stream_options;
     options.drain_ms = drain_ms;
     server = serve(&options, &port);
     create(server, "s");
@@ -176,8 +178,10 @@ static void *publish_numbers(void *arg)
 /* The smallest ring there is: every publisher but one waits, and each of them gets its turn. */
 Test(blocked, a_ring_of_one_serves_all)
 {
+    sse_stream_options stream_options = SSE_STREAM_OPTIONS_INIT;
+    stream_options.ring_events = 1;
     sse_server_options options = fixture_options();
-    options.stream.ring_events = 1;
+    options.stream = &stream_options;
     server = serve(&options, &port);
     create(server, "s");
     http_conn *c = join(port, "s");
@@ -225,10 +229,12 @@ Test(blocked, who_never_catches_up_is_slow_however_lately_it_was_served)
 Test(blocked, a_batch_may_be_larger_than_the_log)
 {
     enum { LARGE = 1000000, EACH = 20 };
+    sse_stream_options stream_options = SSE_STREAM_OPTIONS_INIT;
+    stream_options.slow = SSE_SLOW_BLOCK;
+    stream_options.history_events = SSE_OFF;
+    stream_options.history_bytes = 1;
     sse_server_options options = fixture_options();
-    options.stream.slow = SSE_SLOW_BLOCK;
-    options.stream.history_events = SSE_OFF;
-    options.stream.history_bytes = 1;
+    options.stream = &stream_options;
     server = serve(&options, &port);
     create(server, "s");
     http_conn *c = join(port, "s");

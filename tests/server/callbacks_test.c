@@ -79,8 +79,12 @@ static void on_unsubscribe(void *user, const sse_subscriber_info *info, sse_leav
 
 static sse_server_options options_with_callbacks(void)
 {
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = on_authorize,
+                                                   .on_subscribe = on_subscribe,
+                                                   .on_unsubscribe = on_unsubscribe};
     sse_server_options options = fixture_options();
-    options.callbacks = (sse_server_callbacks){on_authorize, on_subscribe, on_unsubscribe};
+    options.callbacks = &callbacks;
     options.user = &s;
     options.http_publish = true;
     return options;
@@ -237,10 +241,12 @@ Test(callbacks, tell_of_the_close)
 
 Test(callbacks, tell_of_slowness)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.ring_events = 8;
+    stream.slow_grace_ms = 1;
+    stream.history_events = SSE_OFF;
     sse_server_options options = options_with_callbacks();
-    options.stream.ring_events = 8;
-    options.stream.slow_grace_ms = 1;
-    options.stream.history_events = SSE_OFF;
+    options.stream = &stream;
     start(&options);
     http_conn *c = join_silently(port, "a", 4096);
     wait_subscribers(s.server, "a", 1);
@@ -367,10 +373,12 @@ static void publish_without_end(seen *to, const sse_subscriber_info *info)
 
 Test(callbacks, publishing_does_not_wait_inside)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.ring_events = 4;
+    stream.history_events = 4;
+    stream.slow = SSE_SLOW_BLOCK;
     sse_server_options options = options_with_callbacks();
-    options.stream.ring_events = 4;
-    options.stream.history_events = 4;
-    options.stream.slow = SSE_SLOW_BLOCK;
+    options.stream = &stream;
     start(&options);
     s.in_subscribe = publish_without_end;
     http_conn *c = join(port, "a");
@@ -390,7 +398,9 @@ static int remove_in_authorize(void *user, const sse_request *request)
 Test(callbacks, authorize_may_remove_the_stream)
 {
     sse_server_options options = options_with_callbacks();
-    options.callbacks.authorize = remove_in_authorize;
+    sse_server_callbacks callbacks = *options.callbacks;
+    callbacks.authorize = remove_in_authorize;
+    options.callbacks = &callbacks;
     start(&options);
     cr_assert_eq(status_of(port, "GET", "/events?stream=a", NULL, NULL), 404);
     create(s.server, "a");
@@ -433,8 +443,9 @@ Test(callbacks, a_permission_may_end_at_any_time)
     static _Atomic int64_t moment;
     static const int64_t over[] = {0, -1, INT64_MIN / 1000 - 1, INT64_MIN};
     static const int64_t never[] = {INT64_MAX / 1000, INT64_MAX / 1000 + 1, INT64_MAX};
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks, .authorize = until};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = until;
+    options.callbacks = &callbacks;
     options.user = &moment;
     sse_server *server = serve(&options, &port);
     create(server, "s");

@@ -79,9 +79,11 @@ static void *subscribe_all(void *arg)
 /* features: Publish, from any thread; conformance 31 */
 Test(concurrency, nothing_is_lost_doubled_or_out_of_order)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.history_events = PUBLISHERS * EVENTS;
+    stream.slow = SSE_SLOW_BLOCK;
     sse_server_options options = fixture_options();
-    options.stream.history_events = PUBLISHERS * EVENTS;
-    options.stream.slow = SSE_SLOW_BLOCK;
+    options.stream = &stream;
     server = serve(&options, &port);
     for (size_t i = 0; i < STREAMS; i++)
         create(server, name_of(i));

@@ -317,8 +317,10 @@ static int note_address(void *user, const sse_request *request)
 /* One socket for all addresses: IPv4 clients are seen as such, or limits and logs would not fit. */
 Test(listen, takes_all_addresses)
 {
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = note_address};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = note_address;
+    options.callbacks = &callbacks;
     char bound[64];
     server = serve(&options, &port);
     create(server, "s");
@@ -334,8 +336,10 @@ Test(listen, takes_all_addresses)
 
 Test(listen, takes_ipv6)
 {
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = note_address};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = note_address;
+    options.callbacks = &callbacks;
     char bound[64];
     server = serve(&options, &port);
     create(server, "s");

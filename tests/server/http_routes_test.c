@@ -331,10 +331,12 @@ Test(http, page)
     stop();
 
     static const char *const headers[] = {"X-Frame-Options: SAMEORIGIN"};
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = refuse_all};
     sse_server_options options = fixture_options();
     options.page = true;
     options.http_publish = true;
-    options.callbacks.authorize = refuse_all;
+    options.callbacks = &callbacks;
     options.headers = headers;
     options.header_count = 1;
     start(&options);

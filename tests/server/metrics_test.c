@@ -110,8 +110,10 @@ static void check_process(const metrics *m)
 
 Test(metrics, say_what_has_happened)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.history_events = 3;
     sse_server_options options = fixture_options();
-    options.stream.history_events = 3;
+    options.stream = &stream;
     start(&options);
     create(server, "t");
     say_numbers(server, "s", 0, 5);

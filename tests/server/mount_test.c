@@ -210,8 +210,10 @@ static int for_some_seconds(void *user, const sse_request *request)
 /* A permission ends although nothing else happens on the connection, and nobody of the user's looks at the time. */
 MOUNT_TEST(ends_permissions)
 {
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = for_some_seconds};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = for_some_seconds;
+    options.callbacks = &callbacks;
     start_with(m, &options);
     create(server, "t");
     http_conn *stays = subscribe("", NULL), *idle = subscribe("&good-for=2", NULL);
@@ -287,10 +289,12 @@ MOUNT_TEST(takes_posts)
 /* Subscribers that do not read; the daemon waits for their sockets when the end comes. */
 MOUNT_TEST(cuts_off_slow_ones)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.ring_events = 8;
+    stream.history_events = SSE_OFF;
+    stream.slow_grace_ms = 1;
     sse_server_options options = fixture_options();
-    options.stream.ring_events = 8;
-    options.stream.history_events = SSE_OFF;
-    options.stream.slow_grace_ms = 1;
+    options.stream = &stream;
     options.drain_ms = 100;
     start_with(m, &options);
     http_conn *slow = http_connect_rcvbuf(port, 4096), *quick = subscribe("", NULL);

@@ -1,5 +1,6 @@
 /* Options: defaults, and what is refused. */
 #include "hub.h"
+#include "layout.h"
 #include "origin.h"
 
 #include <criterion/criterion.h>
@@ -83,13 +84,15 @@ Test(options, zero_means_the_default)
 
 Test(options, what_is_set_stays)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.ring_events = 5;
+    stream.history_events = SSE_OFF;
+    stream.history_bytes = 1u << 30;
+    stream.event_ttl_ms = 9;
+    stream.slow = SSE_SLOW_BLOCK;
     sse_server_options options;
     sse_server_options_init(&options);
-    options.stream.ring_events = 5;
-    options.stream.history_events = SSE_OFF;
-    options.stream.history_bytes = 1u << 30;
-    options.stream.event_ttl_ms = 9;
-    options.stream.slow = SSE_SLOW_BLOCK;
+    options.stream = &stream;
     options.threads = 100000;
     sse_server *server;
     cr_assert_eq(sse_server_new(&options, &server), SSE_OK);
@@ -108,8 +111,9 @@ Test(options, no_replay_keeps_no_history)
 {
     sse_stream_options options = SSE_STREAM_OPTIONS_INIT;
     options.replay = SSE_REPLAY_NONE;
+    const sse_logger nobody = {.level = SSE_LOG_DEFAULT};
     sse__stream_config config;
-    sse__stream_configure(&options, &config);
+    cr_assert(sse__stream_configure(&options, &nobody, &config));
     cr_assert_eq(config.limits.history_events, 0);
 }
 
@@ -122,12 +126,66 @@ Test(options, values_without_sense_are_refused)
     sse_server_options_init(&options);
     options.connection_memory = 2047;
     cr_assert_eq(try_options(&options), SSE_EINVAL);
-    sse_server_options_init(&options);
-    options.stream.replay = (sse_replay)4;
+}
+
+/* What the logger was told last. */
+static char told[256];
+
+static void take_line(void *user, sse_log_level level, const char *line)
+{
+    (void)user, (void)level;
+    snprintf(told, sizeof told, "%s", line);
+}
+
+/* A stream with these options, and a server with them for its streams: both are refused, and say why. */
+static void stream_is_refused(const sse_stream_options *stream, const char *why)
+{
+    sse_server_options options = SSE_SERVER_OPTIONS_INIT;
+    options.logger.fn = take_line;
+    sse_server *server;
+    cr_assert_eq(sse_server_new(&options, &server), SSE_OK);
+    *told = '\0';
+    cr_assert_eq(sse_server_create_stream(server, "a", stream), SSE_EINVAL, "%s", why);
+    cr_assert_str_eq(told, why);
+    cr_assert_not(sse_server_stream_exists(server, "a"));
+    sse_server_free(server);
+    *told = '\0';
+    options.stream = stream;
+    cr_assert_eq(try_options(&options), SSE_EINVAL, "%s", why);
+    cr_assert_str_eq(told, why);
+}
+
+Test(options, stream_options_without_sense_are_refused)
+{
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.size = 4;
+    stream_is_refused(&stream, "options of a stream: their size is not set, as "
+                               "SSE_STREAM_OPTIONS_INIT does");
+    stream = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
+    stream.replay = (sse_replay)4;
+    stream_is_refused(&stream, "options of a stream: replay is none of sse_replay");
+    stream = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
+    stream.slow = (sse_slow_policy)-1;
+    stream_is_refused(&stream, "options of a stream: slow is none of sse_slow_policy");
+    stream = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
+    stream.history_bytes = ((uint64_t)1 << 50) + 1;
+    stream_is_refused(&stream, "options of a stream: history_bytes is more than 2^50");
+}
+
+Test(options, callbacks_without_a_size_are_refused)
+{
+    const sse_server_callbacks callbacks = {0};
+    sse_server_options options = SSE_SERVER_OPTIONS_INIT;
+    options.logger.fn = take_line;
+    options.callbacks = &callbacks;
     cr_assert_eq(try_options(&options), SSE_EINVAL);
-    sse_server_options_init(&options);
-    options.stream.slow = (sse_slow_policy)-1;
-    cr_assert_eq(try_options(&options), SSE_EINVAL);
+    cr_assert_str_eq(told, "callbacks: their size is not set, as SSE_SERVER_CALLBACKS_INIT does");
+}
+
+static int allow(void *user, const sse_request *request)
+{
+    (void)user, (void)request;
+    return 0;
 }
 
 /* A program that was built with an older header has a shorter struct: what follows is not looked at. One that was built with a newer
@@ -149,14 +207,55 @@ Test(options, shorter_and_longer_structs_are_understood)
     cr_assert_eq(sse_server_new(&shorter, &server), SSE_OK);
     cr_assert_eq(server->options.max_streams, 7);
     cr_assert_eq(server->options.header_count, 0);
-
-    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
-    stream.history_events = 3;
-    stream.slow = (sse_slow_policy)9; /* nor this */
-    stream.size = offsetof(sse_stream_options, slow);
-    cr_assert_eq(sse_server_create_stream(server, "a", &stream), SSE_OK);
     sse_server_free(server);
 }
+
+/* What the options point to has a size of its own: it may be shorter or longer while they are not, and the other way round. */
+Test(options, structs_inside_may_be_shorter_or_longer)
+{
+    struct {
+        sse_stream_options known;
+        char more[64];
+    } longer = {.known = SSE_STREAM_OPTIONS_INIT, .more = "of a newer header"};
+    longer.known.size = sizeof longer;
+    longer.known.history_events = 5;
+    sse_stream_options shorter = SSE_STREAM_OPTIONS_INIT;
+    shorter.history_events = 3;
+    shorter.slow = (sse_slow_policy)9; /* must not be looked at */
+    shorter.base64 = true;             /* nor this */
+    shorter.size = offsetof(sse_stream_options, slow);
+    sse_server_callbacks callbacks = SSE_SERVER_CALLBACKS_INIT;
+    callbacks.authorize = allow;
+    callbacks.on_subscribe = (void (*)(void *, const sse_subscriber_info *))(uintptr_t)1;
+    callbacks.size = offsetof(sse_server_callbacks, on_subscribe);
+
+    sse_server_options options = SSE_SERVER_OPTIONS_INIT;
+    options.stream = &shorter;
+    options.callbacks = &callbacks;
+    options.max_streams = 7; /* behind what was shorter */
+    sse_server *server;
+    cr_assert_eq(sse_server_new(&options, &server), SSE_OK);
+    cr_assert_eq(server->options.max_streams, 7);
+    cr_assert_eq(server->stream_config.limits.history_events, 3);
+    cr_assert_eq(server->stream_config.slow, SSE_SLOW_CLOSE);
+    cr_assert_not(server->stream_config.base64);
+    cr_assert_eq(server->callbacks.authorize, allow);
+    cr_assert_null(server->callbacks.on_subscribe);
+    cr_assert_eq(sse_server_create_stream(server, "a", &shorter), SSE_OK);
+    cr_assert(!server->options.stream && !server->options.callbacks, "they are only lent");
+    sse_server_free(server);
+
+    options.callbacks = NULL;
+    options.stream = &longer.known;
+    options.size = offsetof(sse_server_options, headers);
+    cr_assert_eq(sse_server_new(&options, &server), SSE_OK);
+    cr_assert_eq(server->stream_config.limits.history_events, 5);
+    sse_server_free(server);
+}
+
+HAS_NO_GAP_BEHIND(sse_server_options, reserved);
+HAS_NO_GAP_BEHIND(sse_stream_options, reserved);
+HAS_NO_GAP_BEHIND(sse_server_callbacks, on_unsubscribe);
 
 /* The header's own size, and not the library's: a newer library must not write beyond the struct of an older program. */
 Test(options, both_ways_to_begin_are_the_same)
@@ -165,27 +264,8 @@ Test(options, both_ways_to_begin_are_the_same)
     sse_server_options_init(&b);
     cr_assert_eq(a.size, sizeof a);
     cr_assert_eq(b.size, sizeof b);
-    cr_assert_eq(b.stream.size, sizeof b.stream);
-    cr_assert_eq(a.stream.size, sizeof a.stream);
     cr_assert_eq(try_options(&a), SSE_OK);
     cr_assert_eq(try_options(&b), SSE_OK);
-}
-
-Test(options, stream_options_without_sense_are_refused)
-{
-    sse_server *server;
-    cr_assert_eq(sse_server_new(NULL, &server), SSE_OK);
-    sse_stream_options options = SSE_STREAM_OPTIONS_INIT;
-    options.size = 4;
-    cr_assert_eq(sse_server_create_stream(server, "a", &options), SSE_EINVAL);
-    options = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
-    options.replay = (sse_replay)-1;
-    cr_assert_eq(sse_server_create_stream(server, "a", &options), SSE_EINVAL);
-    options = (sse_stream_options)SSE_STREAM_OPTIONS_INIT;
-    options.slow = (sse_slow_policy)9;
-    cr_assert_eq(sse_server_create_stream(server, "a", &options), SSE_EINVAL);
-    cr_assert_not(sse_server_stream_exists(server, "a"));
-    sse_server_free(server);
 }
 
 /* features: Headers */

@@ -45,8 +45,10 @@ static int authorize(void *user, const sse_request *request)
 static void start(void)
 {
     sse__clock_set_source(clock_of_the_test);
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = authorize};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = authorize;
+    options.callbacks = &callbacks;
     options.max_event_bytes = STUCK_BYTES;
     options.request_timeout_ms = SSE_OFF;
     options.drain_ms = SSE_OFF; /* its end would wait for the test's clock */
@@ -198,8 +200,10 @@ static int first_or_second(void *user, const sse_request *request)
 Test(permission_of_several, ends_with_the_first)
 {
     sse__clock_set_source(clock_of_the_test);
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = first_or_second};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = first_or_second;
+    options.callbacks = &callbacks;
     options.request_timeout_ms = SSE_OFF;
     options.threads = 1;
     server = serve(&options, &port);

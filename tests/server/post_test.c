@@ -271,8 +271,10 @@ Test(post, who_asks_first_is_told_first)
 
 Test(post, more_events_than_the_ring_holds_are_too_many)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.ring_events = 4;
     sse_server_options options = fixture_options();
-    options.stream.ring_events = 4;
+    options.stream = &stream;
     start(&options);
     refused("", STREAM_TYPE, "data:1\n\ndata:2\n\ndata:3\n\ndata:4\n\ndata:5\n\n", 413,
             "More events at once than the stream's ring holds (4).");

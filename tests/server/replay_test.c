@@ -379,8 +379,10 @@ Test(replay, history_can_be_off)
 /* Each stream may have options of its own; without, the server's hold. */
 Test(replay, modes_are_the_streams_own)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.replay = SSE_REPLAY_RESUME;
     sse_server_options options = fixture_options();
-    options.stream.replay = SSE_REPLAY_RESUME;
+    options.stream = &stream;
     server = serve(&options, &port);
     create(server, "theirs");
     sse_stream_options own = SSE_STREAM_OPTIONS_INIT;
@@ -432,8 +434,10 @@ Test(replay, a_cleared_history_holds_nothing_that_was_published_before)
 /* Who reads base64 reads all of it as base64, the gap too. */
 Test(replay, a_gap_is_base64_where_data_is)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.base64 = true;
     sse_server_options options = fixture_options();
-    options.stream.base64 = true;
+    options.stream = &stream;
     server = serve(&options, &port);
     create(server, "a");
     http_conn *c = join_after(port, "a", "never-seen");

@@ -19,11 +19,13 @@ static const char *padding;
 
 static void start(sse_slow_policy policy)
 {
+    sse_stream_options stream_options = SSE_STREAM_OPTIONS_INIT;
+    stream_options.slow = policy;
+    stream_options.ring_events = RING;
+    stream_options.history_events = SSE_OFF;
+    stream_options.slow_grace_ms = 10;
     sse_server_options options = fixture_options();
-    options.stream.slow = policy;
-    options.stream.ring_events = RING;
-    options.stream.history_events = SSE_OFF;
-    options.stream.slow_grace_ms = 10;
+    options.stream = &stream_options;
     options.drain_ms = 200;
     server = serve(&options, &port);
     create(server, "s");
@@ -355,9 +357,11 @@ Test(slow, memory_is_bounded)
 Test(slow, memory_is_bounded_in_bytes)
 {
     enum { LARGE = 1000000, MANY = 80, LIMIT = 16 << 20 };
+    sse_stream_options stream_options = SSE_STREAM_OPTIONS_INIT;
+    stream_options.slow = SSE_SLOW_DROP_OLDEST;
+    stream_options.slow_grace_ms = 10;
     sse_server_options options = fixture_options();
-    options.stream.slow = SSE_SLOW_DROP_OLDEST;
-    options.stream.slow_grace_ms = 10;
+    options.stream = &stream_options;
     server = serve(&options, &port);
     create(server, "s");
     const char *large = bulk(LARGE);

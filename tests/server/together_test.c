@@ -130,8 +130,10 @@ Test(together, any_id_resumes_all)
 
 Test(together, one_more_stream_or_one_less)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.replay = SSE_REPLAY_RESUME;
     sse_server_options options = fixture_options();
-    options.stream.replay = SSE_REPLAY_RESUME;
+    options.stream = &stream;
     start_with(&options);
     http_conn *c = join(port, "a&stream=b%20c");
     say_number(0, 0);
@@ -226,8 +228,10 @@ Test(together, unknown_ids_are_gaps)
 /* A history too small: the gap of each stream, and what was announced and delivered is what was published. */
 Test(together, gaps_are_counted_for_each_stream)
 {
+    sse_stream_options own = SSE_STREAM_OPTIONS_INIT;
+    own.history_events = 4;
     sse_server_options options = fixture_options();
-    options.stream.history_events = 4;
+    options.stream = &own;
     start_with(&options);
     http_conn *c = join(port, query);
     for (int i = 0; i < STREAMS; i++)
@@ -355,8 +359,10 @@ static int refuse_second(void *user, const sse_request *request)
 
 Test(together, what_is_refused)
 {
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = refuse_second};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = refuse_second;
+    options.callbacks = &callbacks;
     start_with(&options);
     cr_assert_eq(status_of(port, "GET", "/events?stream=a&stream=b%20c", NULL, NULL), 403);
     cr_assert_eq(status_of(port, "HEAD", "/events?stream=a&stream=b%20c", NULL, NULL), 403);
@@ -433,11 +439,13 @@ Test(together, as_many_streams_as_there_can_be)
 Test(together, losses_are_announced)
 {
     enum { BYTES = 64 << 10, EVENTS = 200 };
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.slow = SSE_SLOW_DROP_OLDEST;
+    stream.ring_events = 8;
+    stream.history_events = SSE_OFF;
+    stream.slow_grace_ms = 10;
     sse_server_options options = fixture_options();
-    options.stream.slow = SSE_SLOW_DROP_OLDEST;
-    options.stream.ring_events = 8;
-    options.stream.history_events = SSE_OFF;
-    options.stream.slow_grace_ms = 10;
+    options.stream = &stream;
     start_with(&options);
     http_conn *c = join_silently(port, query, 4096);
     wait_subscribers(server, "a", 1);
@@ -465,11 +473,13 @@ Test(together, losses_are_announced)
 /* One of them is closed as slow: that is why all of them end. */
 Test(together, all_are_slow_when_one_is)
 {
+    sse_stream_options stream = SSE_STREAM_OPTIONS_INIT;
+    stream.slow = SSE_SLOW_CLOSE;
+    stream.ring_events = 8;
+    stream.history_events = SSE_OFF;
+    stream.slow_grace_ms = 10;
     sse_server_options options = fixture_options();
-    options.stream.slow = SSE_SLOW_CLOSE;
-    options.stream.ring_events = 8;
-    options.stream.history_events = SSE_OFF;
-    options.stream.slow_grace_ms = 10;
+    options.stream = &stream;
     start_with(&options);
     for (int i = 0; i < 5; i++) {
         http_conn *c = join_silently(port, query, 4096);
@@ -543,8 +553,10 @@ static int for_an_hour(void *user, const sse_request *request)
 Test(together, expire_when_the_lead_has_ended)
 {
     sse__clock_set_source(clock_of_the_test);
+    static const sse_server_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .authorize = for_an_hour};
     sse_server_options options = fixture_options();
-    options.callbacks.authorize = for_an_hour;
+    options.callbacks = &callbacks;
     options.request_timeout_ms = SSE_OFF;
     options.drain_ms = SSE_OFF; /* its end would wait for the test's clock */
     options.threads = 1;

@@ -95,11 +95,13 @@ typedef struct sse_subscriber_info {
     const char *last_event_id; /* as sent by the client, "" for none; valid during the callback */
 } sse_subscriber_info;
 
-/* Called without any lock held, from I/O threads of the server or the thread of the user's daemon.
- * They should be quick: others are served by the same thread. They may call any sse_server function
- * but sse_server_stop() and sse_server_free(); sse_server_publish() does not wait inside them, as
- * the room may be made by the very thread that would wait: it returns SSE_EFULL. */
+/* All are optional. Called without any lock held, from I/O threads of the server or the thread of
+ * the user's daemon. They should be quick: others are served by the same thread. They may call any
+ * sse_server function but sse_server_stop() and sse_server_free(); sse_server_publish() does not
+ * wait inside them, as the room may be made by the very thread that would wait: it returns
+ * SSE_EFULL. */
 typedef struct sse_server_callbacks {
+    size_t size; /* set by SSE_SERVER_CALLBACKS_INIT */
     /* Return 0 to allow, or an HTTP status (400 to 599) to answer instead. 401 adds
      * `WWW-Authenticate: Bearer`. */
     int (*authorize)(void *user, const sse_request *request);
@@ -109,12 +111,16 @@ typedef struct sse_server_callbacks {
     void (*on_unsubscribe)(void *user, const sse_subscriber_info *subscriber,
                            sse_leave_reason reason);
 } sse_server_callbacks;
+#define SSE_SERVER_CALLBACKS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(sse_server_callbacks), NULL, NULL, NULL                                             \
+    }
 
 /* Options of a stream. Zero is the default, which for streams made with options of NULL is what the
  * server's say. */
 typedef struct sse_stream_options {
     size_t size;             /* set by SSE_STREAM_OPTIONS_INIT */
-    uint64_t history_bytes;  /* wire bytes kept for replay; 0 = 16 MiB */
+    uint64_t history_bytes;  /* wire bytes kept for replay, at most 2^50; 0 = 16 MiB */
     uint32_t ring_events;    /* accepted events that may wait for the worker, and for a slow
                                 subscriber; 0 = 1024 */
     uint32_t history_events; /* events kept for replay; 0 = 1024; SSE_OFF = none */
@@ -135,9 +141,10 @@ typedef struct sse_stream_options {
 
 /* Options of a hub. */
 typedef struct sse_server_options {
-    size_t size;               /* set by SSE_SERVER_OPTIONS_INIT */
-    sse_stream_options stream; /* for streams that are made without options of their own */
-    uint64_t max_event_bytes;  /* id, type, data and comment of one event; 0 = 1 MiB */
+    size_t size; /* set by SSE_SERVER_OPTIONS_INIT */
+    /* For streams that are made without options of their own; NULL: all defaults. Copied. */
+    const sse_stream_options *stream;
+    uint64_t max_event_bytes; /* id, type, data and comment of one event; 0 = 1 MiB */
     /* Comment on a connection that was idle so long; 0 = 15000; SSE_OFF = none. By these also a client whose network has gone, so
      * that no FIN or RST comes, is noticed: within three intervals, but not under three seconds. Without them only TCP's keepalive
      * notices it, after two minutes on connections of our listeners, and TCP itself while events wait for acknowledgement, after a
@@ -191,20 +198,20 @@ typedef struct sse_server_options {
      * sse_server_listen() serves HTTPS (TLS 1.2 and 1.3), except where the address begins with "http://". Copied; read by sse_server_new()
      * and sse_server_tls_reload(). */
     const char *tls_cert_file;
-    const char *tls_key_file;       /* see tls_cert_file */
-    sse_server_callbacks callbacks; /* all optional */
-    void *user;                     /* passed to the callbacks */
-    sse_logger logger;              /* what the library has to tell */
-    bool auto_stream;               /* make a stream on its first subscribe or publish */
-    bool http_publish;              /* let clients publish and remove streams over HTTP */
+    const char *tls_key_file;              /* see tls_cert_file */
+    const sse_server_callbacks *callbacks; /* NULL: none. Copied. */
+    void *user;                            /* passed to the callbacks */
+    sse_logger logger;                     /* what the library has to tell */
+    bool auto_stream;                      /* make a stream on its first subscribe or publish */
+    bool http_publish;                     /* let clients publish and remove streams over HTTP */
     bool page; /* serve a page at / that lists streams, watches them and publishes */
     bool reserved[5];
 } sse_server_options;
 #define SSE_SERVER_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(sse_server_options), SSE_STREAM_OPTIONS_INIT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
-            0, 0, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, NULL, {NULL, NULL, NULL}, NULL,     \
-            {NULL, NULL, SSE_LOG_DEFAULT, 0}, false, false, false,                                 \
+        sizeof(sse_server_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0,    \
+            NULL, 0, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, {NULL, NULL, SSE_LOG_DEFAULT, 0},   \
+            false, false, false,                                                                   \
         {                                                                                          \
             false                                                                                  \
         }                                                                                          \
@@ -220,7 +227,8 @@ static inline void sse_server_options_init(sse_server_options *options)
 
 /* Make a hub; starts one housekeeping thread.
  * Thread:  any.
- * Owns:    borrows options (may be NULL); the caller owns *out: sse_server_free().
+ * Owns:    borrows options (may be NULL) and what they point to, and copies what it keeps; the
+ *          caller owns *out: sse_server_free().
  * Returns: SSE_OK, SSE_EINVAL (a header or an option that makes no sense), SSE_ECERT (the
  *          certificate or its key; the logger is told why), SSE_ENOMEM, SSE_ESYS. */
 SSE_API SSE_NODISCARD sse_err sse_server_new(const sse_server_options *options, sse_server **out);
@@ -302,8 +310,10 @@ SSE_API SSE_NODISCARD sse_err sse_server_set_cors_origins(sse_server *server,
 /* Make a stream; nothing happens when it exists. options may be NULL: what the server's options
  * say.
  * Thread:  any.
+ * Owns:    copies name and options.
  * Returns: SSE_OK; SSE_EINVAL: a name that is empty, longer than 512 bytes, or holds control
- *          characters or is not UTF-8; SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
+ *          characters or is not UTF-8, or options that make no sense (the logger is told why);
+ *          SSE_ELIMIT (max_streams); SSE_ENOMEM; SSE_ECLOSED. */
 SSE_API SSE_NODISCARD sse_err sse_server_create_stream(sse_server *server, const char *name,
                                                        const sse_stream_options *options);
 
@@ -374,7 +384,7 @@ typedef struct sse_server_stats {
     uint64_t streams;       /* now */
     uint64_t subscribers;   /* now */
     uint64_t subscribed;    /* since the start */
-    uint64_t left[8];       /* by sse_leave_reason */
+    uint64_t left[16];      /* by sse_leave_reason */
     uint64_t published;     /* events accepted, removed streams included; so all below */
     uint64_t delivered;     /* as in sse_stream_stats */
     uint64_t bytes_in;      /* as in sse_stream_stats */
