@@ -49,7 +49,7 @@ static int measure_parser(const bench *b, const tool_buffer *file, size_t piece,
     uint64_t events = 0, passes = 0, began, now;
     uint64_t least =
         b->options->duration_ms ? b->options->duration_ms * UINT64_C(1000000) : LEAST_NS;
-    const sse_parser_callbacks callbacks = {.on_event = count_event};
+    const sse_parser_callbacks callbacks = {.size = sizeof callbacks, .on_event = count_event};
     sse_parser *parser = NULL;
     sse_err err = sse_parser_new(NULL, &callbacks, &events, &parser);
     if (err == SSE_OK)
@@ -114,7 +114,7 @@ static int measure_piece(bench *b, const tool_buffer *file, size_t piece, uint64
 
 static int count_whole(const bench *b, const tool_buffer *file, uint64_t *events)
 {
-    const sse_parser_callbacks callbacks = {.on_event = count_event};
+    const sse_parser_callbacks callbacks = {.size = sizeof callbacks, .on_event = count_event};
     sse_parser *parser = NULL;
     *events = 0;
     sse_err err = sse_parser_new(NULL, &callbacks, events, &parser);

@@ -120,6 +120,7 @@ static int on_problem(void *user, sse_err err, uint64_t line, const char *what)
 }
 
 const sse_parser_callbacks sse__delivery_callbacks = {
+    .size = sizeof sse__delivery_callbacks,
     .on_event = on_event,
     .on_comment = on_comment,
     .on_retry = on_retry,

@@ -18,7 +18,7 @@ int main(void)
 {
     unsigned number = 0;
     sse_parser *parser;
-    sse_parser_callbacks callbacks = {.on_event = on_event};
+    sse_parser_callbacks callbacks = {.size = sizeof callbacks, .on_event = on_event};
     if (sse_parser_new(NULL, &callbacks, &number, &parser) != SSE_OK)
         return 1;
     char bytes[4096]; /* read(), and not fread(): what has come, as it comes */

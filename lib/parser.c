@@ -552,12 +552,14 @@ sse_err sse_parser_new(const sse_parser_options *options, const sse_parser_callb
 {
     *out = NULL;
     sse_parser_options all = SSE_PARSER_OPTIONS_INIT;
-    if (!callbacks || (options && !sse__copy_sized(&all, sizeof all, options)))
+    sse_parser_callbacks cb = SSE_PARSER_CALLBACKS_INIT;
+    if (!callbacks || !sse__copy_sized(&cb, sizeof cb, callbacks) ||
+        (options && !sse__copy_sized(&all, sizeof all, options)))
         return SSE_EINVAL;
     sse_parser *p = calloc(1, sizeof *p);
     if (!p)
         return SSE_ENOMEM;
-    p->cb = *callbacks;
+    p->cb = cb;
     p->user = user;
     p->max = all.max_event_bytes ? all.max_event_bytes : DEFAULT_MAX;
     if (p->max > SIZE_MAX / 4)

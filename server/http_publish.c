@@ -123,7 +123,8 @@ static void collect_many(batch *b, const sse__publication *p)
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
     options.raw_blocks = true;
     options.max_event_bytes = (size_t)b->hub->options.max_event_bytes;
-    sse_parser_callbacks callbacks = {.on_event = on_event, .on_problem = on_problem};
+    sse_parser_callbacks callbacks = {
+        .size = sizeof callbacks, .on_event = on_event, .on_problem = on_problem};
     sse_parser *parser;
     sse_err err = sse_parser_new(&options, &callbacks, b, &parser);
     if (err != SSE_OK) {

@@ -1,5 +1,6 @@
 /* What the client sends: conformance 17, 20, 25 and 26, and the options about the request. */
 #include "fixture.h"
+#include "layout.h"
 #include "recorder.h"
 #include "scripted_server.h"
 #include "subscription.h"
@@ -559,3 +560,27 @@ Test(request, a_shorter_options_struct_is_understood)
     o.size = offsetof(sse_client_options, cacert);
     cr_assert_eq(made("http://h/", &o), SSE_OK);
 }
+
+Test(request, shorter_structs_of_a_subscription_are_understood)
+{
+    sse_client *client;
+    sse_subscription *sub;
+    cr_assert_eq(sse_client_new("http://h/", NULL, &client), SSE_OK);
+    sse_client_callbacks callbacks = SSE_CLIENT_CALLBACKS_INIT;
+    callbacks.on_close =
+        (void (*)(void *, sse_subscription *, const sse_client_error *))(uintptr_t)1;
+    callbacks.size = offsetof(sse_client_callbacks, on_close);
+    sse_subscribe_options o = SSE_SUBSCRIBE_OPTIONS_INIT;
+    o.callbacks = &callbacks;
+    o.streams = (const char *const *)(uintptr_t)1;
+    o.stream_count = 1;
+    o.size = offsetof(sse_subscribe_options, streams);
+    cr_assert_eq(sse_subscription_new(client, &o, &sub), SSE_OK);
+    cr_assert_null(sub->callbacks.on_close);
+    sse_subscription_free(sub);
+    sse_client_free(client);
+}
+
+HAS_NO_GAP_BEHIND(sse_client_options, reserved);
+HAS_NO_GAP_BEHIND(sse_client_callbacks, on_close);
+HAS_NO_GAP_BEHIND(sse_subscribe_options, stream_count);

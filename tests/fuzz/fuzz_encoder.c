@@ -63,7 +63,8 @@ static bool fits_in_line(sse_str s)
 
 static void read_back(const sse_event *ev, sse_str wire)
 {
-    static const sse_parser_callbacks callbacks = {.on_event = on_event, .on_problem = on_problem};
+    static const sse_parser_callbacks callbacks = {
+        .size = sizeof callbacks, .on_event = on_event, .on_problem = on_problem};
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
     options.raw_blocks = true;
     struct received texts;

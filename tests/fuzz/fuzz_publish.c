@@ -57,8 +57,8 @@ static int want_nothing(void *user, sse_err err, uint64_t line, const char *what
 
 static void want_many(wanted *w, sse_str body)
 {
-    static const sse_parser_callbacks callbacks = {.on_event = want_event,
-                                                   .on_problem = want_nothing};
+    static const sse_parser_callbacks callbacks = {
+        .size = sizeof callbacks, .on_event = want_event, .on_problem = want_nothing};
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
     options.raw_blocks = true;
     options.max_event_bytes = w->limit;

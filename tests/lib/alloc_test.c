@@ -147,8 +147,10 @@ static int saw_comment(void *user, sse_str comment)
 
 static sse_err parse(void)
 {
-    static const sse_parser_callbacks callbacks = {
-        .on_event = saw_event, .on_comment = saw_comment, .on_problem = saw_problem};
+    static const sse_parser_callbacks callbacks = {.size = sizeof callbacks,
+                                                   .on_event = saw_event,
+                                                   .on_comment = saw_comment,
+                                                   .on_problem = saw_problem};
     struct seen seen = {0, 0};
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
     options.raw_blocks = raw;
@@ -202,7 +204,7 @@ Test(alloc, parser_with_raw_blocks)
 Test(alloc, parser_set_last_event_id)
 {
     sse_parser *p;
-    sse_parser_callbacks none = {0};
+    sse_parser_callbacks none = SSE_PARSER_CALLBACKS_INIT;
     cr_assert_eq(sse_parser_new(NULL, &none, NULL, &p), SSE_OK);
     cr_assert_eq(sse_parser_set_last_event_id(p, sse_cstr("a")), SSE_OK);
     alloc_fail_at(0);

@@ -2,6 +2,7 @@
 #include "chan.h"
 #include "chan_numbers.h"
 #include "clock.h"
+#include "layout.h"
 
 #include <fcntl.h>
 #include <stddef.h>
@@ -31,6 +32,8 @@ Test(chan, understands_shorter_options)
     cr_assert_eq(sse_chan_capacity(chan), 5);
     sse_chan_unref(chan);
 }
+
+HAS_NO_GAP_BEHIND(sse_chan_options, reserved);
 
 Test(chan, has_defaults)
 {

@@ -67,8 +67,8 @@ static int sum_problem(void *user, sse_err err, uint64_t line, const char *what)
     return 0;
 }
 
-static const sse_parser_callbacks sum_callbacks = {.on_event = sum_event,
-                                                   .on_problem = sum_problem};
+static const sse_parser_callbacks sum_callbacks = {
+    .size = sizeof sum_callbacks, .on_event = sum_event, .on_problem = sum_problem};
 
 static sse_parser *new_parser(size_t max, struct sum *s)
 {

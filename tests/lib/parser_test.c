@@ -1,4 +1,5 @@
 /* The parser's API beside the format: options, problems, stopping, resetting, raw blocks. */
+#include "layout.h"
 #include "trace.h"
 
 #include <criterion/criterion.h>
@@ -15,6 +16,11 @@ Test(parser, refuses_bad_arguments)
     cr_assert_eq(sse_parser_new(&options, &trace_callbacks, NULL, &p), SSE_EINVAL);
     cr_assert_null(p);
     cr_assert_eq(sse_parser_new(NULL, NULL, NULL, &p), SSE_EINVAL);
+    p = (sse_parser *)1;
+    sse_parser_callbacks sizeless = trace_callbacks;
+    sizeless.size = 0;
+    cr_assert_eq(sse_parser_new(NULL, &sizeless, NULL, &p), SSE_EINVAL);
+    cr_assert_null(p);
     sse_parser_free(NULL);
 }
 
@@ -35,10 +41,29 @@ Test(parser, understands_shorter_options)
     sse_parser_free(p);
 }
 
+/* Likewise; its struct ends before the last callback, whose place holds something else. */
+Test(parser, understands_shorter_callbacks)
+{
+    sse_parser_callbacks shorter = trace_callbacks;
+    shorter.on_problem = (int (*)(void *, sse_err, uint64_t, const char *))(uintptr_t)1;
+    shorter.size = offsetof(sse_parser_callbacks, on_problem);
+    sse_parser *p;
+    struct trace t;
+    trace_init(&t);
+    cr_assert_eq(sse_parser_new(NULL, &shorter, &t, &p), SSE_OK);
+    cr_assert_eq(sse_parser_feed(p, "unknown\ndata:1\n\n", 16), SSE_OK);
+    cr_assert_str_eq(trace_text(&t), "message \"1\"\n");
+    trace_fini(&t);
+    sse_parser_free(p);
+}
+
+HAS_NO_GAP_BEHIND(sse_parser_options, reserved);
+HAS_NO_GAP_BEHIND(sse_parser_callbacks, on_problem);
+
 Test(parser, all_callbacks_are_optional)
 {
     sse_parser *p;
-    sse_parser_callbacks none = {0};
+    sse_parser_callbacks none = SSE_PARSER_CALLBACKS_INIT;
     cr_assert_eq(sse_parser_new(NULL, &none, NULL, &p), SSE_OK);
     cr_assert_eq(trace_feed(p, sse_cstr(":c\nid:1\nretry:3\nfoo\nevent:\xff\ndata:x\n\n"), whole),
                  SSE_OK);
@@ -208,7 +233,7 @@ Test(parser, ids_of_all_sizes_in_turn)
     static const size_t sizes[] = {1, 100000, 2, 70000, 100000, 65536, 0, 65537, 3};
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
     options.max_event_bytes = SIZE_MAX;
-    sse_parser_callbacks none = {0};
+    sse_parser_callbacks none = SSE_PARSER_CALLBACKS_INIT;
     sse_parser *p;
     char *in = malloc(100100);
     cr_assert(in);

@@ -63,7 +63,8 @@ static int no_problem(void *user, sse_err err, uint64_t line, const char *what)
 
 Test(roundtrip, what_is_encoded_is_parsed_again)
 {
-    static const sse_parser_callbacks callbacks = {.on_event = compare, .on_problem = no_problem};
+    static const sse_parser_callbacks callbacks = {
+        .size = sizeof callbacks, .on_event = compare, .on_problem = no_problem};
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
     options.raw_blocks = true;
     uint64_t seed = 11;

@@ -19,6 +19,7 @@ typedef struct sse_parser sse_parser;
  * parser at once: no further callback comes, the rest of the bytes is dropped, and feed returns
  * SSE_ECANCELED. A callback may not feed, reset or free its parser. */
 typedef struct sse_parser_callbacks {
+    size_t size; /* set by SSE_PARSER_CALLBACKS_INIT */
     /* The end of a block that has data. id: the last event id, "" when there is none. type: absent
      * when the block has none or an empty one, which means "message". Text is valid UTF-8, whatever
      * came in; it may hold NUL. */
@@ -41,6 +42,10 @@ typedef struct sse_parser_callbacks {
      *              is not a number. Informational; streams from elsewhere may hold such lines. */
     int (*on_problem)(void *user, sse_err err, uint64_t line, const char *what);
 } sse_parser_callbacks;
+#define SSE_PARSER_CALLBACKS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(sse_parser_callbacks), NULL, NULL, NULL, NULL, NULL                                 \
+    }
 
 /* Options of a parser. */
 typedef struct sse_parser_options {
@@ -67,7 +72,7 @@ typedef struct sse_parser_options {
 /* Make a parser. options may be NULL; options and callbacks are copied.
  * Thread:  any; afterwards one thread at a time.
  * Owns:    the caller owns *out: sse_parser_free().
- * Returns: SSE_OK, SSE_EINVAL, SSE_ENOMEM. */
+ * Returns: SSE_OK, SSE_EINVAL (no callbacks; a size that is not set), SSE_ENOMEM. */
 SSE_API SSE_NODISCARD sse_err sse_parser_new(const sse_parser_options *options,
                                              const sse_parser_callbacks *callbacks, void *user,
                                              sse_parser **out);

@@ -16,7 +16,8 @@ int main(void)
     unsigned events = 0;
     sse_parser *parser = NULL;
     sse_parser_options options = SSE_PARSER_OPTIONS_INIT;
-    sse_parser_callbacks callbacks = {on_event, NULL, NULL, NULL, NULL};
+    sse_parser_callbacks callbacks = SSE_PARSER_CALLBACKS_INIT;
+    callbacks.on_event = on_event;
     if (sse_parser_new(&options, &callbacks, &events, &parser) != SSE_OK)
         return 1;
     if (sse_parser_feed(parser, bytes, sizeof bytes - 1) != SSE_OK || events != 1)
