@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "loop.h"
 #include "sized.h"
+#include "stream_name.h"
 #include "utf8.h"
 
 #include <stdlib.h>
@@ -70,15 +71,17 @@ sse_err sse_server_new(const sse_server_options *options, sse_server **out)
 
 /* ---- streams ---- */
 
-static bool good_name(const char *name)
+const char *sse__stream_name_problem(const char *name)
 {
     size_t len = name ? strlen(name) : 0;
-    if (len == 0 || len > 512)
-        return false;
+    if (len == 0)
+        return "it is empty";
+    if (len > 512)
+        return "it is longer than 512 bytes";
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return false;
-    return sse__utf8_valid_prefix(name, len) == len;
+            return "it holds a control character";
+    return sse__utf8_valid_prefix(name, len) == len ? NULL : "it is not UTF-8";
 }
 
 static sse__stream *find_locked(const sse_server *hub, const char *name)
@@ -101,7 +104,7 @@ static sse_err enter_locked(sse_server *hub, sse__stream *st)
 static sse_err create(sse_server *hub, const char *name, const sse__stream_config *config,
                       bool automatic, sse__stream **out)
 {
-    if (!good_name(name))
+    if (sse__stream_name_problem(name))
         return SSE_EINVAL;
     sse__stream *made = NULL;
     sse_err err = SSE_OK;

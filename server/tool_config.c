@@ -6,9 +6,6 @@
  * One thread. */
 #include "tool_config.h"
 
-#include "origin.h"
-#include "response_header.h"
-
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
@@ -40,7 +37,7 @@ static const config_setting *find_setting(const config *c, const char *option)
 {
     const config_setting *found = NULL;
     for (size_t i = 0; i < c->nsettings; i++)
-        if (strcmp(c->settings[i].option->name, option) == 0)
+        if (strcmp(c->settings[i].option->option.name, option) == 0)
             found = &c->settings[i];
     return found;
 }
@@ -66,7 +63,7 @@ enum tool_exit config_refuse(const config *c, const char *option, const char *fo
 
 /* ---- taking down ---- */
 
-static void take_down(config *c, const tool_option *option, const char *value, unsigned line)
+static void take_down(config *c, const config_option *option, const char *value, unsigned line)
 {
     c->settings = tool_must(realloc(c->settings, (c->nsettings + 1) * sizeof *c->settings));
     c->settings[c->nsettings++] = (config_setting){
@@ -76,7 +73,7 @@ static void take_down(config *c, const tool_option *option, const char *value, u
 /* What the command line's parser is given as an option's target. */
 struct slot {
     config *config;
-    const tool_option *option;
+    const config_option *option;
 };
 
 static bool take_down_argument(void *target, const char *value)
@@ -92,14 +89,15 @@ static enum tool_exit read_command_line(config *c, int argc, char **argv)
     tool_option table[CONFIG_OPTIONS_MAX];
     const char *words[1];
     size_t nwords;
-    for (size_t i = 0; i < c->tool.noptions; i++) {
+    for (size_t i = 0; i < c->noptions; i++) {
         slots[i] = (struct slot){c, &c->table[i]};
-        table[i] = c->table[i];
+        table[i] = c->table[i].option;
         table[i].set = take_down_argument;
         table[i].target = &slots[i];
     }
     tool reader = c->tool;
     reader.options = table;
+    reader.noptions = c->noptions;
     return tool_parse(&reader, argc, argv, words, &nwords);
 }
 
@@ -155,13 +153,11 @@ static char *next_line(char *out, int size, void *user)
     return out;
 }
 
-static const tool_option *find_in_file(const config *c, const char *name)
+static const config_option *find_in_file(const config *c, const char *name)
 {
-    for (size_t i = 0; i < c->tool.noptions; i++)
-        if (strcmp(c->table[i].name, name) == 0)
-            return c->table[i].target == &c->file || c->table[i].target == &c->check_only
-                       ? NULL
-                       : &c->table[i];
+    for (size_t i = 0; i < c->noptions; i++)
+        if (strcmp(c->table[i].option.name, name) == 0)
+            return c->table[i].scope == CONFIG_LINE_ONLY ? NULL : &c->table[i];
     return NULL;
 }
 
@@ -179,11 +175,11 @@ static int take_down_line(void *user, const char *section, const char *name, con
 {
     struct file *f = user;
     config *c = f->config;
-    const tool_option *option = find_in_file(c, name);
+    const config_option *option = find_in_file(c, name);
     (void)section; /* there is none: next_line() */
     if (!option) {
         f->result = complain(c, "%s:%u: unknown option '%s'", c->file, f->line, name);
-    } else if (option->value) {
+    } else if (option->option.value) {
         take_down(c, option, value, f->line);
     } else {
         int on = yes_or_no(value);
@@ -226,20 +222,18 @@ static bool overruled(const config *c, const config_setting *setting)
     if (setting->line == 0)
         return false;
     for (size_t i = 0; i < c->nsettings; i++)
-        if (c->settings[i].line == 0 && c->settings[i].option->target == setting->option->target)
+        if (c->settings[i].line == 0 &&
+            c->settings[i].option->option.target == setting->option->option.target)
             return true;
     return false;
 }
 
 /* Why the value is of no use, into `why`. */
-static bool is_refused(const config *c, const config_setting *setting, char *why, size_t size)
+static bool is_refused(const config_setting *setting, char *why, size_t size)
 {
-    const tool_option *option = setting->option;
+    const tool_option *option = &setting->option->option;
     const char *problem =
-        option->target == &c->headers        ? sse__response_header_problem(setting->value)
-        : option->target == &c->cors_origins ? sse__origin_problem(setting->value)
-        : option->target == &c->host_names   ? sse__host_name_problem(setting->value)
-                                             : NULL;
+        setting->option->problem ? setting->option->problem(setting->value) : NULL;
     if (problem)
         snprintf(why, size, "'%.600s': %s", setting->value, problem);
     else if (!option->set(option->target, setting->value))
@@ -252,9 +246,9 @@ static bool is_refused(const config *c, const config_setting *setting, char *why
 static enum tool_exit apply(const config *c, const config_setting *setting)
 {
     char why[1024];
-    if (overruled(c, setting) || !is_refused(c, setting, why, sizeof why))
+    if (overruled(c, setting) || !is_refused(setting, why, sizeof why))
         return TOOL_GO_ON;
-    return refuse_at(c, setting->option->name, setting->line, why);
+    return refuse_at(c, setting->option->option.name, setting->line, why);
 }
 
 static void complete(config *c)
@@ -329,8 +323,8 @@ static bool same(const config *a, const config *b, size_t option)
 
 void config_tell_what_waits(const config *started, const config *now)
 {
-    for (size_t i = 0; i < now->tool.noptions; i++)
-        if (!config_can_change(&now->table[i]) && !same(started, now, i))
+    for (size_t i = 0; i < now->noptions; i++)
+        if (now->table[i].scope != CONFIG_LIVE && !same(started, now, i))
             log_warn("'%s' has changed; it takes effect when the server is started again",
-                     now->table[i].name);
+                     now->table[i].option.name);
 }

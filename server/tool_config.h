@@ -7,9 +7,25 @@
 
 #include <sse/server.h>
 
+/* When what is said of an option takes effect. */
+typedef enum config_scope {
+    CONFIG_AT_START = 0, /* when the program starts */
+    CONFIG_LIVE,         /* with a reload, too */
+    CONFIG_LINE_ONLY     /* on the command line; the file has no such option */
+} config_scope;
+
+/* All that is to be known of an option. */
+typedef struct config_option {
+    tool_option option;
+    /* Why a value is of no use, as what follows "'VALUE': "; NULL: it may be good, and set() has the last word. Asked before set(),
+     * wherever the value comes from. No function: set() alone knows, and the message is what the option takes. */
+    const char *(*problem)(const char *value);
+    config_scope scope;
+} config_option;
+
 /* One thing that was said. */
 typedef struct config_setting {
-    const tool_option *option;
+    const config_option *option;
     char *value;   /* ours; NULL: a flag */
     unsigned line; /* of the file; 0: the command line */
 } config_setting;
@@ -31,7 +47,8 @@ typedef struct config {
     bool check_only;
 
     tool tool;
-    tool_option table[CONFIG_OPTIONS_MAX];
+    config_option table[CONFIG_OPTIONS_MAX];
+    size_t noptions;
     config_setting *settings;
     size_t nsettings;
     bool running; /* the server runs: complaints go to the log */
@@ -57,7 +74,5 @@ void config_tell_what_waits(const config *started, const config *now);
 
 /* All options, with c's fields as their targets. */
 void config_fill_table(config *c);
-/* Does a reload put it into effect? */
-bool config_can_change(const tool_option *option);
 
 #endif
