@@ -117,13 +117,10 @@ static bool route(sse__loop *loop, sse__pending *pending, bool linked)
     if (linked)
         unlink_pending(loop, pending);
     bool plain = n > 0 && pending->tls && *line != TLS_HANDSHAKE;
-    if (plain) {
-        sse__refuse_plain(loop, pending->fd, pending->visitor);
-        pending->fd = -1;
-        pending->visitor = NULL;
-    } else if (n > 0 && pending->denial != SSE__DENIED_NOT) {
+    if (plain)
+        sse__refuse_plain(loop, pending);
+    else if (n > 0 && pending->denial != SSE__DENIED_NOT)
         sse__pending_deny(loop, pending);
-    }
     if (n <= 0 || plain || pending->denial != SSE__DENIED_NOT) {
         sse__pending_drop(loop, pending);
         return true;

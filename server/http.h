@@ -41,6 +41,7 @@ typedef struct sse__answer {
     const char *allow;       /* of a 405 */
     const char *origin;      /* that the request named, or NULL */
     const char *retry_after; /* of a 429 or 503 */
+    bool told;               /* the log knows of it */
     char reason[128];        /* of a 401: why the token is no good; "" when there was none */
     const struct sse__header *headers; /* more of them; static */
     size_t header_count;
@@ -64,6 +65,10 @@ bool sse__http_reply_stream(const sse__http_call *call, struct sse__sub *sub);
 bool sse__http_known_host(const sse_server *hub, const char *host);
 /* The value for Access-Control-Allow-Origin, or NULL. */
 const char *sse__http_allowed_origin(sse_server *hub, const char *origin);
+
+/* Tell the log of a request that is refused. `stream` may be NULL, `reason` may have lines after the first. */
+void sse__http_tell_refused(const sse__http_call *call, unsigned status, const char *stream,
+                            const char *reason);
 
 /* ---- http_access.c ---- */
 

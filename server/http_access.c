@@ -19,6 +19,7 @@ typedef struct verdict {
     int64_t expiry_unix_s;
     bool expires;
     char reason[121];
+    const char *log_reason;         /* or NULL: likewise for the log */
     char address[SSE__ADDRESS_MAX]; /* the client's, once somebody has asked for it */
 } verdict;
 
@@ -70,6 +71,11 @@ void sse_request_set_reason(const sse_request *request, const char *reason)
     for (; reason[n] && n < sizeof request->verdict->reason - 1; n++)
         out[n] = reason[n] < ' ' || reason[n] > '~' || strchr("\"\\", reason[n]) ? '?' : reason[n];
     out[n] = '\0';
+}
+
+void sse__request_set_log_reason(const sse_request *request, const char *reason)
+{
+    request->verdict->log_reason = reason;
 }
 
 /* ---- access ---- */
@@ -132,13 +138,20 @@ bool sse__http_allowed(const sse__http_call *call, sse_action action, const char
     verdict v;
     v.expires = false;
     v.reason[0] = v.address[0] = '\0';
+    v.log_reason = NULL;
     sse_request request = {.call = call, .verdict = &v, .stream = stream, .action = action};
     sse__hub_callback_begin();
     int status = hub->callbacks.authorize(hub->options.user, &request);
     sse__hub_callback_end();
-    if (status != 0)
+    if (status != 0) {
         refuse(&v, status, answer);
-    else if (until_ms)
+        sse__http_tell_refused(call, answer->status, stream,
+                               v.log_reason       ? v.log_reason
+                               : answer->body.ptr ? answer->body.ptr
+                                                  : "");
+        answer->told = true;
+    } else if (until_ms) {
         *until_ms = expiry_ms(&v);
+    }
     return status == 0;
 }

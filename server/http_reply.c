@@ -153,13 +153,39 @@ static void add_of_answer(headers *h, const sse__http_call *call, const sse__ans
         add(h, "Cache-Control", "no-store");
 }
 
+void sse__http_tell_refused(const sse__http_call *call, unsigned status, const char *stream,
+                            const char *reason)
+{
+    char address[SSE__ADDRESS_MAX], line[512];
+    if (!sse__refusal_has_line(call->hub))
+        return;
+    sse__mhd_address(call->connection, address);
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(reason, "\n"), reason);
+    sse__refusal_tell(call->hub, &(sse__refused){.method = call->method,
+                                                 .path = call->url,
+                                                 .stream = stream,
+                                                 .address = address,
+                                                 .reason = line,
+                                                 .status = status});
+}
+
+/* Answers that are errors are counted, and told unless the log knows of them. */
+static void account(const sse__http_call *call, const sse__answer *answer)
+{
+    sse__hub_count_answer(call->hub, answer->status);
+    if (answer->status < 400 || answer->told)
+        return;
+    const char *stream = sse__mhd_query(call->connection, "stream").ptr;
+    sse__http_tell_refused(call, answer->status, stream, answer->body.ptr ? answer->body.ptr : "");
+}
+
 bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
 {
     headers h;
     char challenge[CHALLENGE_BYTES];
     headers_init(&h);
     add_of_answer(&h, call, answer, challenge);
-    sse__hub_count_answer(call->hub, answer->status);
+    account(call, answer);
     sse_str body = {answer->body.ptr, answer->body.len}; /* not sent to a HEAD */
     bool ok =
         !answer->body.failed && sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
@@ -173,7 +199,7 @@ void sse__http_reply_unread(const sse__http_call *call, const sse__answer *answe
     char challenge[CHALLENGE_BYTES];
     headers_init(&h);
     add_of_answer(&h, call, answer, challenge);
-    sse__hub_count_answer(call->hub, answer->status);
+    account(call, answer);
     sse_str body = {answer->body.ptr, answer->body.len};
     if (!answer->body.failed)
         sse__mhd_reply_unread(call->connection, answer->status, body,

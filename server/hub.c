@@ -36,6 +36,7 @@ void sse__hub_unref(sse_server *hub)
     sse__mutex_fini(&hub->workers_mu);
     sse__mutex_fini(&hub->cors_mu);
     sse__mutex_fini(&hub->identity_mu);
+    sse__mutex_fini(&hub->refusal_log.mu);
     sse__mutex_fini(&hub->mu);
     free(hub);
 }
@@ -56,6 +57,7 @@ sse_err sse_server_new(const sse_server_options *options, sse_server **out)
     sse__cond_init(&hub->no_workers);
     sse__mutex_init(&hub->cors_mu, SSE__RANK_LEAF);
     sse__mutex_init(&hub->identity_mu, SSE__RANK_LEAF);
+    sse__mutex_init(&hub->refusal_log.mu, SSE__RANK_LEAF);
     sse_err err = sse__options_init(hub, &all);
     if (err == SSE_OK)
         err = sse__loop_new(hub, 0, &hub->keeper);

@@ -5,6 +5,7 @@
 #include "admission.h"
 #include "latency.h"
 #include "logger.h"
+#include "refusal_log.h"
 #include "stream.h"
 
 /* Connections beside the subscribers: publishers, scrapes, probes. */
@@ -40,6 +41,16 @@ typedef struct sse__denials {
     _Atomic uint64_t next_line_ns;       /* not before */
 } sse__denials;
 
+/* The log's lines about single refusals: see refusal_log.c. */
+typedef struct sse__refusal_log {
+    void (*tell)(const sse__refused *refused); /* immutable; NULL: through the logger */
+
+    sse__mutex mu;     /* rank LEAF; guards everything below */
+    uint64_t until_ns; /* `lines` are counted until then */
+    uint64_t lines;
+    uint64_t untold;
+} sse__refusal_log;
+
 /* What the streams have done, and hold, together. */
 typedef struct sse__totals {
     sse__stream_counters counters;
@@ -71,6 +82,7 @@ struct sse_server {
     _Atomic uint64_t nsubs_at_close; /* how far the reconnections are spread */
     sse__hub_counters counters;
     sse__denials denials;
+    sse__refusal_log refusal_log;
     atomic_uint next_tls_loop; /* TLS connections go to the loops in turn */
 
     sse__mutex identity_mu;         /* rank LEAF; guards `identity` */

@@ -376,6 +376,7 @@ static void tick(sse__loop *loop, uint64_t now_ms)
     if (now_ms >= loop->next_reap_ms)
         loop->next_reap_ms = sse__hub_reap(loop->hub, now_ms);
     sse__hub_tell_denials(loop->hub, false);
+    sse__refusals_tell_rest(loop->hub, false);
 }
 
 static void handle_event(sse__loop *loop, struct epoll_event *event)

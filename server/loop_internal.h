@@ -99,8 +99,8 @@ void sse__place_free(struct sse_server *hub, sse__visitor *place);
 void sse__pending_deny(sse__loop *loop, sse__pending *pending);
 /* There is no room for this connection: tell, without a look at its request. Takes the descriptor over. */
 void sse__refuse_full(sse__loop *loop, int fd);
-/* Somebody took https for http: likewise, and the place (or NULL). */
-void sse__refuse_plain(sse__loop *loop, int fd, sse__visitor *place);
+/* Somebody took https for http: likewise, with its place. */
+void sse__refuse_plain(sse__loop *loop, sse__pending *pending);
 
 /* ---- discard.c: loop's thread only ---- */
 

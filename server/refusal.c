@@ -1,6 +1,6 @@
 /* Connections that are refused as soon as they are accepted: what they are told, how they are counted, and the log's line about them.
  *
- * Any thread. In the log there is one line at once, and then one in ten seconds at most, about all since the last one; the keeper
+ * Any thread. In the log there is, at level warn, one line at once, and then one in ten seconds at most, about all since the last one; the keeper
  * writes what is left when nothing more comes. So a flood makes no flood of lines, and the lines' numbers add up to the counters'. */
 #include "hub.h"
 
@@ -14,6 +14,10 @@
 
 #define LINE_EVERY_NS ((uint64_t)10000000000)
 #define RETRY_WHEN_FULL_S 5
+#define TOO_OFTEN "Your address connects too often."
+#define TOO_MANY "Your address has too many connections."
+#define FULL "The server has too many connections."
+#define NOT_TLS "This port speaks HTTPS, not HTTP."
 #define REQUEST_BYTES 8192 /* more than a request's headers may have by default */
 
 /* ---- counting ---- */
@@ -58,8 +62,30 @@ static void tell(sse_server *hub, uint64_t now_ns, bool anyhow, const char *addr
     write_line(hub, n, address);
 }
 
+static void tell_one(sse_server *hub, const struct sockaddr *address, unsigned status,
+                     const char *reason)
+{
+    char text[SSE__ADDRESS_MAX];
+    if (!sse__refusal_has_line(hub))
+        return;
+    sse__address_format(address, text);
+    sse__refusal_tell(hub, &(sse__refused){.address = text, .reason = reason, .status = status});
+}
+
+static void tell_denial(sse_server *hub, sse__denial denial, const struct sockaddr *address)
+{
+    static const char *const why[SSE__DENIALS] = {[SSE__DENIED_RATE] = TOO_OFTEN,
+                                                  [SSE__DENIED_ADDRESS] = TOO_MANY,
+                                                  [SSE__DENIED_SERVER] = FULL,
+                                                  [SSE__DENIED_MEMORY] =
+                                                      "There is no memory for it."};
+    bool ours = denial == SSE__DENIED_SERVER || denial == SSE__DENIED_MEMORY;
+    tell_one(hub, address, ours ? 503 : 429, why[denial]);
+}
+
 void sse__hub_count_denial(sse_server *hub, sse__denial denial, const struct sockaddr *address)
 {
+    tell_denial(hub, denial, address);
     uint64_t now_ns = sse__now_ns();
     char text[SSE__ADDRESS_MAX];
     atomic_fetch_add(&hub->denials.counts[denial], 1);
@@ -125,8 +151,7 @@ void sse__pending_deny(sse__loop *loop, sse__pending *pending)
         return;
     sse__hub_count_answer(loop->hub, 429);
     answer(pending->fd, "429 Too Many Requests", pending->retry_after_s,
-           pending->denial == SSE__DENIED_RATE ? "Your address connects too often."
-                                               : "Your address has too many connections.");
+           pending->denial == SSE__DENIED_RATE ? TOO_OFTEN : TOO_MANY);
     if (has_body(request)) {
         sse__discard_begin(loop, pending->fd, NULL);
         pending->fd = -1;
@@ -135,13 +160,16 @@ void sse__pending_deny(sse__loop *loop, sse__pending *pending)
 
 void sse__refuse_full(sse__loop *loop, int fd)
 {
-    answer(fd, "503 Service Unavailable", RETRY_WHEN_FULL_S,
-           "The server has too many connections.");
+    answer(fd, "503 Service Unavailable", RETRY_WHEN_FULL_S, FULL);
     sse__discard_begin(loop, fd, NULL);
 }
 
-void sse__refuse_plain(sse__loop *loop, int fd, sse__visitor *place)
+void sse__refuse_plain(sse__loop *loop, sse__pending *pending)
 {
-    answer(fd, "400 Bad Request", 0, "This port speaks HTTPS, not HTTP.");
-    sse__discard_begin(loop, fd, place);
+    sse__hub_count_answer(loop->hub, 400);
+    tell_one(loop->hub, (const struct sockaddr *)&pending->address, 400, NOT_TLS);
+    answer(pending->fd, "400 Bad Request", 0, NOT_TLS);
+    sse__discard_begin(loop, pending->fd, pending->visitor);
+    pending->fd = -1;
+    pending->visitor = NULL;
 }

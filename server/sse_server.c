@@ -3,6 +3,7 @@
  * The main thread reads the options, starts the server, prints where it listens, and waits for
  * signals: SIGTERM or SIGINT drain the server, and a second one ends it at once; SIGHUP reloads.
  * Everything else happens on the library's threads. */
+#include "refusal_log.h"
 #include "reload.h"
 #include "tool_access.h"
 #include "tool_config.h"
@@ -149,6 +150,17 @@ static void on_unsubscribe(void *user, const sse_subscriber_info *info, sse_leav
     log_subscriber(info, "left", sse_leave_reason_name(reason));
 }
 
+static void on_refused(const sse__refused *r)
+{
+    const log_field fields[] = {
+        {"peer", r->address}, {"reason", r->reason}, {"path", r->path}, {"stream", r->stream}};
+    size_t n = 2;
+    if (r->path)
+        n = r->stream ? 4 : 3;
+    log_line(SSE_LOG_DEBUG, fields, n, "%s refused with %u", r->method ? r->method : "connection",
+             r->status);
+}
+
 static int authorize(void *user, const sse_request *request)
 {
     program *p = user;
@@ -251,8 +263,10 @@ static enum tool_exit create_server(program *p)
     p->starting = true;
     sse_err err = sse_server_new(o, &p->server);
     p->starting = false;
-    if (err == SSE_OK)
+    if (err == SSE_OK) {
+        sse__server_tell_refused(p->server, on_refused);
         return create_streams(p);
+    }
     if (err == SSE_ECERT)
         return config_refuse(&p->config, "tls-cert", "%s", p->error);
     if (err == SSE_EINVAL)

@@ -140,6 +140,7 @@ void sse_server_stop(sse_server *server)
         sse__loop_stop(server->loops[i]);
     sse__loop_stop(server->keeper);
     sse__hub_tell_denials(server, true);
+    sse__refusals_tell_rest(server, true);
     close_listeners(server);
     drop_streams(server);
 

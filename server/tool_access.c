@@ -6,8 +6,8 @@
 #include "tool_access.h"
 
 #include "jwt.h"
+#include "refusal_log.h"
 #include "tokens.h"
-#include "tool_log.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -217,16 +217,6 @@ static int judge(const access_rules *rules, const sse_request *request, const ch
     return 401;
 }
 
-/* For who asks why somebody is not let in. Never the token. */
-static void tell(const sse_request *request, int status, const char *why)
-{
-    const char *stream = sse_request_stream(request);
-    const log_field fields[] = {
-        {"peer", sse_request_address(request)}, {"reason", why}, {"stream", stream}};
-    log_line(SSE_LOG_DEBUG, fields, stream ? 3 : 2, "%s refused with %d",
-             sse_request_method(request), status);
-}
-
 /* ---- the gate ---- */
 
 void access_gate_init(access_gate *gate, access_rules *rules)
@@ -266,6 +256,6 @@ int access_gate_authorize(access_gate *gate, const sse_request *request)
     int status = judge(rules, request, &why);
     access_rules_unref(rules);
     if (status != 0)
-        tell(request, status, why);
+        sse__request_set_log_reason(request, why); /* never the token */
     return status;
 }

@@ -380,6 +380,24 @@ Test(server_config, json_log_of_who_was_not_let_in)
     hub_end(&h);
 }
 
+Test(server_config, json_log_of_other_refusals)
+{
+    hub h = hub_start(ARGS("--stream=a", "--log-format=json", "--log-level=debug"));
+    expect(&h, "GET", "/events?stream=b%20%22c%22", NULL, NULL, 404, NULL);
+    expect(&h, "PUT", "/streams", NULL, NULL, 405, NULL);
+    cr_assert(proc_wait_stderr(h.process, "PUT refused", LONG));
+    const char *unknown = line_with(&h, "GET refused with 404");
+    cr_assert_str_eq(member(unknown, "level"), "debug");
+    cr_assert_str_eq(member(unknown, "peer"), "127.0.0.1");
+    cr_assert_str_eq(member(unknown, "path"), "/events");
+    cr_assert_str_eq(member(unknown, "stream"), "b \"c\"");
+    cr_assert_str_eq(member(unknown, "reason"), "There is no stream 'b \"c\"'.");
+    const char *method = line_with(&h, "PUT refused with 405");
+    cr_assert_str_eq(member(method, "path"), "/streams");
+    cr_assert_null(json_member(method, "stream"));
+    hub_end(&h);
+}
+
 /* The file's bytes are in the message. */
 Test(server_config, json_log_of_any_bytes)
 {

@@ -360,6 +360,8 @@ Test(discard, plain_bytes_for_tls)
         cr_assert_geq(n, 0);
     }
     cr_assert(strstr(answer, "400 Bad Request") && strstr(answer, "speaks HTTPS"), "%s", answer);
+    cr_assert_eq(sse__refusals[0], 400);
+    cr_assert_eq(atomic_load(&server->counters.refused[0]), 1);
     close(fd);
     wait_places();
 }

@@ -201,10 +201,12 @@ typedef struct sse_server_options {
     const char *tls_key_file;              /* see tls_cert_file */
     const sse_server_callbacks *callbacks; /* NULL: none. Copied. */
     void *user;                            /* passed to the callbacks */
-    sse_logger logger;                     /* what the library has to tell */
-    bool auto_stream;                      /* make a stream on its first subscribe or publish */
-    bool http_publish;                     /* let clients publish and remove streams over HTTP */
-    bool page; /* serve a page at / that lists streams, watches them and publishes */
+    /* What the library has to tell; at level debug also each request and connection that is refused, of a flood the first 100 in ten
+     * seconds, and how many more. */
+    sse_logger logger;
+    bool auto_stream;  /* make a stream on its first subscribe or publish */
+    bool http_publish; /* let clients publish and remove streams over HTTP */
+    bool page;         /* serve a page at / that lists streams, watches them and publishes */
     bool reserved[5];
 } sse_server_options;
 #define SSE_SERVER_OPTIONS_INIT                                                                    \
