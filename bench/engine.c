@@ -26,6 +26,14 @@
 #define LOOPBACK_NET 0x7f000000u
 #define BATCH 512
 
+#define FAILURE_KINDS 8
+
+/* What became of connections, in words, and of how many. */
+typedef struct failure {
+    char what[TLS_WHY];
+    uint32_t n;
+} failure;
+
 struct engine {
     engine_options options;
     char **requests;
@@ -39,20 +47,53 @@ struct engine {
     _Atomic(const uint64_t *) published; /* by stream, once the publisher has ended */
     uint64_t cpu_begin[ENGINE_MAX_THREADS], cpu_end[ENGINE_MAX_THREADS]; /* owner only */
     uint64_t began_ns, ended_ns;                                         /* owner only */
-    atomic_bool failure_claimed; /* who sets it writes failure[], then sets failure_set */
-    atomic_bool failure_set;
-    char failure[TLS_WHY];
+    sse__mutex failures_mu; /* rank LEAF; guards all that follows */
+    failure failures[FAILURE_KINDS];
+    uint32_t nfailures;
+    uint32_t further; /* of kinds for which there was no room */
 };
 
 const engine_options *engine_opts(const engine *e) { return &e->options; }
 
 void engine_note_failure(engine *e, const char *what, int error)
 {
-    if (atomic_exchange(&e->failure_claimed, true))
-        return;
-    snprintf(e->failure, sizeof e->failure, "%s%s%s", what, error ? ": " : "",
-             error ? strerror(error) : "");
-    atomic_store(&e->failure_set, true);
+    char text[TLS_WHY];
+    snprintf(text, sizeof text, "%s%s%s", what, error ? ": " : "", error ? strerror(error) : "");
+    sse__mutex_lock(&e->failures_mu);
+    uint32_t i = 0;
+    while (i < e->nfailures && strcmp(e->failures[i].what, text) != 0)
+        i++;
+    if (i == FAILURE_KINDS) {
+        e->further++;
+    } else {
+        if (i == e->nfailures)
+            snprintf(e->failures[e->nfailures++].what, TLS_WHY, "%s", text);
+        e->failures[i].n++;
+    }
+    sse__mutex_unlock(&e->failures_mu);
+}
+
+static void describe_failures_locked(const engine *e, tool_buffer *out)
+{
+    char number[32];
+    for (uint32_t i = 0; i < e->nfailures; i++) {
+        snprintf(number, sizeof number, " (%u)", e->failures[i].n);
+        tool_buffer_adds(out, i > 0 ? "; " : "");
+        tool_buffer_adds(out, e->failures[i].what);
+        tool_buffer_adds(out, e->nfailures > 1 ? number : "");
+    }
+    snprintf(number, sizeof number, "; other reasons (%u)", e->further);
+    tool_buffer_adds(out, e->further > 0 ? number : "");
+}
+
+void engine_failures(engine *e, char *out, size_t size)
+{
+    tool_buffer text = {0};
+    sse__mutex_lock(&e->failures_mu);
+    describe_failures_locked(e, &text);
+    sse__mutex_unlock(&e->failures_mu);
+    snprintf(out, size, "%.*s", (int)text.len, text.len ? text.bytes : "");
+    tool_buffer_free(&text);
 }
 
 bool engine_source(engine *e, struct sockaddr_storage *source, socklen_t *len)
@@ -90,6 +131,7 @@ static void begin_wave(lane *l, uint32_t wave)
     l->in_flight = 0;
     atomic_store(&l->served, 0);
     atomic_store(&l->failed, 0);
+    atomic_store(&l->over, 0);
     atomic_store(&l->wave_seen, wave);
 }
 
@@ -185,6 +227,7 @@ engine *engine_start(const engine_options *options)
 {
     engine *e = tool_must(calloc(1, sizeof *e));
     e->options = *options;
+    sse__mutex_init(&e->failures_mu, SSE__RANK_LEAF);
     engine_options *o = &e->options;
     if (o->threads == 0)
         o->threads = 1;
@@ -234,16 +277,20 @@ uint32_t engine_failed(const engine *e)
     return n;
 }
 
-const char *engine_failure(const engine *e)
-{
-    return atomic_load(&e->failure_set) ? e->failure : "";
-}
-
 uint64_t engine_delivered(const engine *e)
 {
     uint64_t n = 0;
     for (uint32_t i = 0; i < e->nlanes; i++)
         n += atomic_load_explicit(&e->lanes[i].delivered, memory_order_relaxed);
+    return n;
+}
+
+/* Those that have nothing more to wait for, in whatever way. */
+static uint32_t settled(const engine *e)
+{
+    uint32_t n = engine_served(e) + engine_failed(e);
+    for (uint32_t i = 0; i < e->nlanes; i++)
+        n += atomic_load(&e->lanes[i].over);
     return n;
 }
 
@@ -256,14 +303,24 @@ static bool wave_seen(const engine *e)
     return true;
 }
 
+static void note_unanswered(engine *e, uint64_t waited_ns)
+{
+    char what[64];
+    snprintf(what, sizeof what, "no answer within %.0f s", (double)waited_ns / 1e9);
+    for (uint32_t n = settled(e); n < e->options.subscribers; n++)
+        engine_note_failure(e, what, 0);
+}
+
 uint32_t engine_wait_served(engine *e, uint64_t timeout_ns, void (*tick)(engine *, void *),
                             void *user)
 {
     uint64_t deadline = now_ns() + timeout_ns, next_tick = now_ns() + 100000000u;
-    while (!wave_seen(e) || engine_served(e) + engine_failed(e) < e->options.subscribers) {
+    while (!wave_seen(e) || settled(e) < e->options.subscribers) {
         uint64_t now = now_ns();
-        if (now >= deadline)
+        if (now >= deadline) {
+            note_unanswered(e, timeout_ns);
             break;
+        }
         if (tick && now >= next_tick) {
             tick(e, user);
             next_tick = now + 100000000u;
@@ -395,6 +452,7 @@ void engine_free(engine *e)
     }
     for (uint32_t i = 0; i < e->options.streams; i++)
         free(e->requests[i]);
+    sse__mutex_fini(&e->failures_mu);
     free(e->requests);
     free(e->lanes);
     free(e->threads);

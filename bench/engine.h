@@ -45,14 +45,15 @@ typedef struct engine_totals {
 /* Start threads, which connect at once. Exits the program when threads cannot be had. */
 engine *engine_start(const engine_options *options);
 
-/* Wait until each subscriber is served or has failed, or `timeout_ns` is over. `tick` (may be
+/* Wait until each subscriber is served, has failed or has lost its connection again, or `timeout_ns` is over. `tick` (may be
  * NULL) is called ten times a second. Returns how many are served. */
 uint32_t engine_wait_served(engine *e, uint64_t timeout_ns, void (*tick)(engine *, void *),
                             void *user);
 uint32_t engine_served(const engine *e);
 uint32_t engine_failed(const engine *e);
-/* Why the first one failed, or its TLS broke later; "" when none did. Valid until engine_free(). */
-const char *engine_failure(const engine *e);
+/* Why subscribers were not served, or lost their connection: each reason, with its number when there
+ * are several; "" when all is well. */
+void engine_failures(engine *e, char *out, size_t size);
 
 /* Deliveries so far, of all threads. */
 uint64_t engine_delivered(const engine *e);

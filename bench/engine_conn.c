@@ -44,7 +44,8 @@ void conn_close(lane *l, conn *c, conn_state to)
         atomic_fetch_add(&l->failed, 1);
     if (to == CONN_OVER) {
         l->disconnected++;
-        atomic_fetch_sub(&l->served, 1);
+        atomic_fetch_sub(&l->served, 1); /* in this order: it never counts twice */
+        atomic_fetch_add(&l->over, 1);
     }
     c->state = to;
 }
@@ -88,6 +89,10 @@ static void send_request(lane *l, conn *c)
     ssize_t sent = send(c->fd, request, n, MSG_NOSIGNAL);
     if (sent < 0 && (errno == EAGAIN || errno == ENOTCONN))
         return; /* EPOLLOUT comes when it is connected */
+    if (sent < 0 && errno == ECONNREFUSED) {
+        fail(l, c, "connecting", errno);
+        return;
+    }
     if (sent != (ssize_t)n) {
         fail(l, c, "sending the request", sent < 0 ? errno : EMSGSIZE);
         return;
@@ -225,12 +230,19 @@ static void take_head(lane *l, conn *c, const char *bytes, size_t n, uint64_t no
     c->head = NULL;
 }
 
+/* The other end has closed; error 0: in an orderly way. */
 static void ended(lane *l, conn *c, int error)
 {
-    if (c->state == CONN_BODY)
-        conn_close(l, c, CONN_OVER);
+    bool served = c->state == CONN_BODY;
+    if (error)
+        engine_note_failure(l->engine, served ? "receiving" : "waiting for the answer", error);
+    else if (c->chunks.state == CHUNK_BROKEN)
+        engine_note_failure(l->engine, "the chunks of the answer are broken", 0);
+    else if (served)
+        engine_note_failure(l->engine, "the server ended the stream", 0);
     else
-        fail(l, c, "waiting for the answer", error ? error : ECONNRESET);
+        engine_note_failure(l->engine, "the server closed the connection without an answer", 0);
+    conn_close(l, c, served ? CONN_OVER : CONN_FAILED);
 }
 
 /* Bytes of the answer. Returns false when that was the end of the connection. */

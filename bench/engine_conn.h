@@ -45,6 +45,7 @@ typedef struct lane {
     int epoll;
     int wake; /* eventfd */
     atomic_uint served, failed;
+    atomic_uint over; /* were served, and then their connection ended */
     atomic_uint wave_seen;
     atomic_uint incomplete; /* subscribers that have not seen all, once asked */
     atomic_uint rounds;     /* how often that was counted */
@@ -68,7 +69,7 @@ void conn_close(lane *l, conn *c, conn_state to);
  * to choose. */
 bool engine_source(engine *e, struct sockaddr_storage *source, socklen_t *len);
 const engine_options *engine_opts(const engine *e);
-/* Keep the first reason. */
+/* One connection failed, or ended; error 0: `what` says all. Thread: any. */
 void engine_note_failure(engine *e, const char *what, int error);
 
 #endif

@@ -106,8 +106,9 @@ static int crowd_listen(crowd *c)
     c->result->subscribers = engine_wait_served(c->engine, PATIENCE * 4, NULL, NULL);
     if (c->result->subscribers == c->subscribers)
         return TOOL_GO_ON;
-    snprintf(c->result->failure, sizeof c->result->failure, "not all were served: %s",
-             engine_failure(c->engine));
+    char reason[400];
+    engine_failures(c->engine, reason, sizeof reason);
+    snprintf(c->result->failure, sizeof c->result->failure, "not all were served: %s", reason);
     return TOOL_UNAVAILABLE;
 }
 

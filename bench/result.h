@@ -37,7 +37,7 @@ typedef struct result {
     uint32_t nnotes;
     bool judged; /* what it loses is a failure of the run */
     bool reserved[7];
-    char notes[RESULT_NOTES][160]; /* what a reader has to know, such as who the bottleneck was */
+    char notes[RESULT_NOTES][400]; /* what a reader has to know, such as who the bottleneck was */
     char failure[600];             /* why there is nothing, or "" */
 } result;
 

@@ -91,9 +91,10 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
     double seconds = (double)(now_ns() - began) / 1e9;
     r->connects_per_s = (double)r->subscribers / seconds;
     if (r->subscribers < wanted) {
-        const char *reason = engine_failure(e);
-        snprintf(r->failure, sizeof r->failure, "%u of %u subscribers were not served: %.400s",
-                 wanted - r->subscribers, wanted, *reason ? reason : "no answer in time");
+        char reason[400];
+        engine_failures(e, reason, sizeof reason);
+        snprintf(r->failure, sizeof r->failure, "%u of %u subscribers were not served: %s",
+                 wanted - r->subscribers, wanted, reason);
         return TOOL_UNAVAILABLE;
     }
     wait_until_ns(now_ns() + (uint64_t)o->settle_ms * 1000000u);
@@ -187,6 +188,16 @@ static void note_bottlenecks(const run_options *o, const window *w, const engine
                     r->events_per_s, wanted);
 }
 
+/* Connections that had been served. */
+static void note_ended(engine *e, result *r)
+{
+    char reasons[300];
+    engine_failures(e, reasons, sizeof reasons);
+    if (r->disconnected > 0)
+        result_note(r, "%.0f connection%s ended: %s", r->disconnected,
+                    r->disconnected > 1 ? "s" : "", reasons);
+}
+
 static void take_totals(const run_options *o, const window *w, const engine_totals *t, result *r)
 {
     double seconds = (double)o->duration_ms / 1e3; /* CPU times are of a little more */
@@ -266,6 +277,7 @@ static int finish_connect(engine *e, engine_totals *t, result *r)
 {
     engine_stop(e, t);
     r->disconnected = (double)t->disconnected;
+    note_ended(e, r);
     r->latency = t->connects;
     result_quantiles(r);
     return TOOL_GO_ON;
@@ -290,8 +302,7 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
     }
     engine_stop(e, t);
     take_totals(o, &w, t, r);
-    if (*engine_failure(e)) /* all were served, so it came later */
-        result_note(r, "%s", engine_failure(e));
+    note_ended(e, r);
     if (pub)
         take_numbers(t, pub, &w, r);
     note_bottlenecks(o, &w, t, pub, r);
@@ -341,8 +352,10 @@ static int measure_replay(const run_options *o, engine_totals *t, progress *p, r
         r->mb_per_s = (double)t->bytes / 1e6 / w.seconds;
         r->server_us_per_delivery = (double)w.server_cpu / 1e3 / (double)t->tally.events;
         r->disconnected = (double)t->disconnected;
+        char reason[400];
+        engine_failures(e, reason, sizeof reason);
         if (r->subscribers < o->engine.subscribers)
-            code = failed(r, "not all were served", engine_failure(e));
+            code = failed(r, "not all were served", reason);
         engine_free(e);
     }
     publisher_free(pub);

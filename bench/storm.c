@@ -22,20 +22,22 @@ typedef struct storm {
 static int wave(const bench *b, storm *s, uint32_t number)
 {
     uint64_t cpu = proc_cpu_ns(&s->server), began = now_ns();
+    char name[32] = "first connect";
+    if (number > 0)
+        snprintf(name, sizeof name, "wave %u", number);
     if (number > 0)
         engine_reconnect(s->engine);
     uint32_t served = engine_wait_served(s->engine, TIMEOUT, NULL, NULL);
     double seconds = (double)(now_ns() - began) / 1e9;
     if (served < s->subscribers) {
-        const char *reason = engine_failure(s->engine);
-        snprintf(s->result->failure, sizeof s->result->failure,
-                 "wave %u: %u of %u were not served: %.400s", number, s->subscribers - served,
-                 s->subscribers, *reason ? reason : "no answer in time");
+        char reason[400];
+        engine_failures(s->engine, reason, sizeof reason);
+        snprintf(s->result->failure, sizeof s->result->failure, "%s: %u of %u were not served: %s",
+                 name, s->subscribers - served, s->subscribers, reason);
         tool_say(b->tool, "%s", s->result->failure);
         return TOOL_UNAVAILABLE;
     }
-    printf("%s %u: all %u served after %.3f s, %.0f/s\n", number ? "wave" : "first connect", number,
-           served, seconds, served / seconds);
+    printf("%s: all %u served after %.3f s, %.0f/s\n", name, served, seconds, served / seconds);
     fflush(stdout);
     if (number == 0)
         return TOOL_GO_ON;
@@ -59,6 +61,10 @@ static void report(const storm *s, const engine_totals *totals)
     result_quantiles(r);
     if (s->server.n > 0)
         r->server_us_per_connect = (double)s->cpu_ns / 1e3 / all;
+    char reasons[300];
+    engine_failures(s->engine, reasons, sizeof reasons);
+    if (r->disconnected > 0)
+        result_note(r, "%.0f connections ended: %s", r->disconnected, reasons);
     result_note(r, "all were served again after %.1f ms on average, %.1f ms at the longest",
                 s->sum_s / s->waves * 1e3, s->longest_s * 1e3);
     results_print(s->scenario, stdout);

@@ -154,6 +154,9 @@ Test(bench, a_connection_that_ends_loses_the_rest)
     const char *r = server_of(text, 0, "load", "target");
     cr_assert_eq(number(r, "disconnected"), 3);
     cr_assert_eq(number(r, "lost"), 3 * (number(r, "published") - 6));
+    char note[200];
+    cr_assert(json_string(json_element(json_member(r, "notes"), 0), note, sizeof note));
+    cr_assert_str_eq(note, "3 connections ended: the server ended the stream");
     free(text);
 }
 

@@ -44,6 +44,18 @@ void expect_code(const char *const args[], int expected, const char *on_stderr)
     expect_code_of(proc_bin("sse-bench"), args, expected, on_stderr);
 }
 
+void expect_says(const char *const args[], int expected, const char *const on_stderr[])
+{
+    int code;
+    proc *p = bench(args, &code);
+    cr_assert_eq(code, expected, "exit %d, not %d: %s%s", code, expected, proc_stdout(p, NULL),
+                 proc_stderr(p, NULL));
+    for (; *on_stderr; on_stderr++)
+        cr_assert(strstr(proc_stderr(p, NULL), *on_stderr), "no '%s' in: %s", *on_stderr,
+                  proc_stderr(p, NULL));
+    proc_free(p);
+}
+
 static const char *make_url(const char *scheme, uint16_t port, const char *path)
 {
     static char urls[4][128];

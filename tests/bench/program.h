@@ -14,6 +14,8 @@ enum { LONG = 120000 };
 proc *bench(const char *const args[], int *code);
 /* The same; it must exit with this code and have said that (or NULL) on stderr. */
 void expect_code(const char *const args[], int expected, const char *on_stderr);
+/* The same with several texts, up to NULL. */
+void expect_says(const char *const args[], int expected, const char *const on_stderr[]);
 /* The same with a program at some other path. */
 void expect_code_of(const char *program, const char *const args[], int expected,
                     const char *on_stderr);
