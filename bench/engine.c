@@ -2,10 +2,11 @@
  *
  * Threads: each lane runs on a thread of its own and owns its connections and counters until it has
  * been joined. The owner speaks to it through atomics and an eventfd that wakes it. The window is
- * set once, by atomics, of which `to` is the last one stored. */
+ * set by atomics, of which `to` is the last one stored; later only `to` may change, to an earlier time. */
 #include "engine.h"
 
 #include "engine_conn.h"
+#include "interrupt.h"
 #include "procstat.h"
 #include "sync.h"
 #include "tool.h"
@@ -155,9 +156,11 @@ static void follow(lane *l)
     /* Acquire pairs with the release in engine_window(): `from` was stored before. */
     uint64_t to = atomic_load_explicit(&e->window_to, memory_order_acquire);
     if (to != l->tally.window_to) {
+        bool first = l->tally.window_to == 0; /* later it only becomes shorter */
         l->tally.window_from = atomic_load(&e->window_from);
         l->tally.window_to = to;
-        l->slot_ns = (to - l->tally.window_from) / ENGINE_SLOTS + 1;
+        if (first)
+            l->slot_ns = (to - l->tally.window_from) / ENGINE_SLOTS + 1;
     }
     const uint64_t *published = atomic_load(&e->published);
     if (published)
@@ -317,6 +320,8 @@ uint32_t engine_wait_served(engine *e, uint64_t timeout_ns, void (*tick)(engine 
     uint64_t deadline = now_ns() + timeout_ns, next_tick = now_ns() + 100000000u;
     while (!wave_seen(e) || settled(e) < e->options.subscribers) {
         uint64_t now = now_ns();
+        if (interrupt_signal())
+            break;
         if (now >= deadline) {
             note_unanswered(e, timeout_ns);
             break;

@@ -32,20 +32,21 @@ typedef struct engine engine;
 /* What was counted, by all threads together. */
 typedef struct engine_totals {
     tally tally;
-    histogram connects;           /* from connect() to the end of the answer's head, TLS included */
-    uint64_t bytes;               /* received, framing included, that of TLS not */
-    uint64_t in_window;           /* deliveries received within the window */
-    uint64_t bytes_in_window;     /* and their bytes */
-    uint64_t slots[ENGINE_SLOTS]; /* deliveries over the window, evenly divided */
-    uint64_t disconnected;        /* subscribers whose connection ended */
-    uint64_t missing;             /* numbers that never came at the end, in no tally */
-    double busiest;               /* CPU share of the busiest thread within the window */
+    histogram connects;       /* from connect() to the end of the answer's head, TLS included */
+    uint64_t bytes;           /* received, framing included, that of TLS not */
+    uint64_t in_window;       /* deliveries received within the window */
+    uint64_t bytes_in_window; /* and their bytes */
+    uint64_t
+        slots[ENGINE_SLOTS]; /* deliveries over the window as it was first set, evenly divided */
+    uint64_t disconnected;   /* subscribers whose connection ended */
+    uint64_t missing;        /* numbers that never came at the end, in no tally */
+    double busiest;          /* CPU share of the busiest thread within the window */
 } engine_totals;
 
 /* Start threads, which connect at once. Exits the program when threads cannot be had. */
 engine *engine_start(const engine_options *options);
 
-/* Wait until each subscriber is served, has failed or has lost its connection again, or `timeout_ns` is over. `tick` (may be
+/* Wait until each subscriber is served, has failed or has lost its connection again, or `timeout_ns` is over, or a signal came. `tick` (may be
  * NULL) is called ten times a second. Returns how many are served. */
 uint32_t engine_wait_served(engine *e, uint64_t timeout_ns, void (*tick)(engine *, void *),
                             void *user);
@@ -58,7 +59,7 @@ void engine_failures(engine *e, char *out, size_t size);
 /* Deliveries so far, of all threads. */
 uint64_t engine_delivered(const engine *e);
 
-/* From when to when the clock counts. To be called before `from`. */
+/* From when to when the clock counts. To be called before `from`, and again, with the same `from`, when the window ends early. */
 void engine_window(engine *e, uint64_t from, uint64_t to);
 /* CPU of the threads is taken between these; call them at the window's ends. */
 void engine_window_begins(engine *e);

@@ -4,6 +4,7 @@
  * published to in the same way, over one keep-alive HTTP connection, so that what publishing costs
  * is the same kind of cost in each. */
 #include "bench.h"
+#include "interrupt.h"
 #include "parts.h"
 #include "procstat.h"
 #include "run.h"
@@ -233,7 +234,8 @@ static int run_scenario(bench *b, const scenario *from)
     describe(b->options, from, &s, what, sizeof what);
     scenario_result *out = results_scenario(&b->all, s.name, what);
     int code = TOOL_DONE;
-    for (server_kind kind = 0; kind < SERVER_KINDS && code == TOOL_DONE; kind++) {
+    for (server_kind kind = 0; kind < SERVER_KINDS && code == TOOL_DONE && !interrupt_signal();
+         kind++) {
         const char *why = "";
         if (!listed(&b->options->servers, server_names[kind]))
             continue;
@@ -269,7 +271,7 @@ int bench_fanout(bench *b)
     if (!b->options->no_pin && !pin_to_core(core_count() > 1 ? 1 : 0))
         tool_say(b->tool, "cannot be bound to a core, so numbers will vary more");
     code = TOOL_DONE;
-    for (size_t i = 0; i < nscenarios && (code == TOOL_DONE); i++)
+    for (size_t i = 0; i < nscenarios && code == TOOL_DONE && !interrupt_signal(); i++)
         if (listed(&b->options->scenarios, scenarios[i].name))
             code = run_scenario(b, &scenarios[i]);
     return code;

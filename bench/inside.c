@@ -1,6 +1,8 @@
 /* `inside`: the scenarios' list, and what this process uses meanwhile. One thread. */
 #include "inside.h"
 
+#include "interrupt.h"
+
 #include "procstat.h"
 
 #include <string.h>
@@ -106,7 +108,7 @@ static int check_names(const bench *b)
 int bench_inside(bench *b)
 {
     int code = check_names(b);
-    for (size_t i = 0; i < NSCENARIOS && code == TOOL_GO_ON; i++) {
+    for (size_t i = 0; i < NSCENARIOS && code == TOOL_GO_ON && !interrupt_signal(); i++) {
         if (!wanted(b, scenarios[i].name))
             continue;
         scenario_result *s = results_scenario(&b->all, scenarios[i].name, scenarios[i].what);

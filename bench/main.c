@@ -1,7 +1,7 @@
 /* sse-bench: a load tester for servers of Server-Sent Events. This file: the command line, and the
  * results' way out. One thread; commands start others. */
 #include "bench.h"
-#include "procstat.h"
+#include "interrupt.h"
 #include "stamp.h"
 
 #include <errno.h>
@@ -79,8 +79,9 @@ typedef struct command {
 } command;
 
 static const char exit_codes[] =
-    "Exit: 0 fine, 1 events lost, doubled or in the wrong order, 64 wrong options, 69 could not\n"
-    "connect or start.\n";
+    "Exit: 0 fine, 1 events lost, doubled, in the wrong order or at the wrong subscriber, or a\n"
+    "connection ended, 64 wrong options, 69 could not connect, start or go on, 130 SIGINT and 143\n"
+    "SIGTERM: what was measured until then is printed.\n";
 
 static const command commands[] = {
     {"load", "sse-bench load", "sse-bench load URL [OPTIONS]",
@@ -225,11 +226,16 @@ static int write_out(const bench *b, bool (*write)(const results *, const char *
 
 static int run_command(const command *c, bench *b)
 {
+    interrupt_catch();
     int code = c->run(b);
     if (code == TOOL_USAGE)
         return code;
     if (code == TOOL_DONE && results_bad(&b->all))
         code = BENCH_FAILED;
+    if (interrupt_signal()) {
+        tool_say(b->tool, "interrupted");
+        code = code == BENCH_FAILED ? code : 128 + interrupt_signal();
+    }
     int json = write_out(b, results_write_json, b->options->json);
     int report = write_out(b, results_write_report, b->options->report);
     return json != TOOL_GO_ON ? json : report != TOOL_GO_ON ? report : code;

@@ -3,6 +3,7 @@
  *
  * One thread, timed by the CPU time that it had, so that other programs disturb little. */
 #include "bench.h"
+#include "interrupt.h"
 #include "procstat.h"
 
 #include <errno.h>
@@ -139,9 +140,10 @@ int bench_parse(bench *b)
         return code;
     }
     int code = count_whole(b, &file, &expected);
-    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0] && code == TOOL_GO_ON; i++)
+    for (size_t i = 0;
+         i < sizeof pieces / sizeof pieces[0] && code == TOOL_GO_ON && !interrupt_signal(); i++)
         code = measure_piece(b, &file, pieces[i], expected);
-    if (code == TOOL_GO_ON && pieces[3] < file.len)
+    if (code == TOOL_GO_ON && !interrupt_signal() && pieces[3] < file.len)
         code = measure_piece(b, &file, file.len, expected);
     tool_buffer_free(&file);
     return code == TOOL_GO_ON ? TOOL_DONE : code;

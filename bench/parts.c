@@ -4,10 +4,12 @@
  * way, counts as failed, so that the others do not wait for it. */
 #include "parts.h"
 
+#include "interrupt.h"
 #include "procstat.h"
 #include "servers.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,13 +64,16 @@ static void start(shared *s, uint32_t number,
 {
     const server_needs here = {.pin = false};
     part *p = &s->parts[number];
-    p->pid = server_fork(&here);
-    if (p->pid < 0) {
+    pid_t pid = server_fork(&here);
+    if (pid != 0)
+        p->pid = pid; /* the part shares this memory, and has 0 there */
+    if (pid < 0) {
         snprintf(p->result.failure, sizeof p->result.failure, "fork: %s", strerror(errno));
         finish(s, number, TOOL_UNAVAILABLE);
     }
-    if (p->pid != 0)
+    if (pid != 0)
         return;
+    interrupt_catch();
     meeting m = {.shared = s, .number = number};
     finish(s, number, work(user, number, &m, &p->result));
     _exit(0);
@@ -77,13 +82,19 @@ static void start(shared *s, uint32_t number,
 static void wait_for_all(shared *s)
 {
     pid_t pid;
-    while ((pid = waitpid(-1, NULL, 0)) > 0 || errno == EINTR)
+    bool told = false;
+    while ((pid = waitpid(-1, NULL, 0)) > 0 || errno == EINTR) {
+        for (uint32_t i = 0; i < s->n && !told && interrupt_signal(); i++)
+            if (s->parts[i].pid > 0)
+                kill(s->parts[i].pid, SIGINT);
+        told = interrupt_signal() != 0;
         for (uint32_t i = 0; i < s->n && pid > 0; i++)
             if (s->parts[i].pid == pid && !s->parts[i].done) {
                 snprintf(s->parts[i].result.failure, sizeof s->parts[i].result.failure,
                          "a load process ended by itself");
                 finish(s, i, TOOL_UNAVAILABLE);
             }
+    }
 }
 
 static int add_up(const shared *s, result *r)

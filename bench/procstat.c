@@ -58,6 +58,16 @@ bool proc_group_find(proc_group *g, pid_t root)
     return true;
 }
 
+bool proc_group_lives(const proc_group *g)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        clockid_t clock;
+        if (clock_getcpuclockid(g->pids[i], &clock) != 0)
+            return false;
+    }
+    return true;
+}
+
 uint64_t proc_cpu_ns(const proc_group *g)
 {
     uint64_t sum = 0;

@@ -20,6 +20,8 @@ typedef struct proc_group {
 bool proc_group_find(proc_group *g, pid_t root);
 
 /* User and system time of all its processes, ended threads included, in nanoseconds. */
+/* Whether all of them are still there. */
+bool proc_group_lives(const proc_group *g);
 uint64_t proc_cpu_ns(const proc_group *g);
 /* Resident bytes of all its processes. */
 uint64_t proc_rss_bytes(const proc_group *g);

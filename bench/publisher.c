@@ -5,6 +5,7 @@
  * taken the last ones; so what was refused never overtakes. */
 #include "publisher.h"
 
+#include "interrupt.h"
 #include "procstat.h"
 #include "stamp.h"
 #include "sync.h"
@@ -299,7 +300,7 @@ bool publisher_works(const publisher *p) { return !atomic_load(&p->failed); }
 void publisher_wait(publisher *p)
 {
     uint64_t all = (uint64_t)p->options.limit * p->options.active;
-    while (publisher_works(p) && publisher_sent(p) < all)
+    while (publisher_works(p) && publisher_sent(p) < all && !interrupt_signal())
         wait_until_ns(now_ns() + 1000000u);
 }
 

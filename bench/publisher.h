@@ -43,7 +43,7 @@ publisher *publisher_start(const publisher_options *options, char why[TLS_WHY]);
 
 /* False once it has given up. */
 bool publisher_works(const publisher *p);
-/* Wait until it has reached its limit, or given up. */
+/* Wait until it has reached its limit, or given up, or a signal came. */
 void publisher_wait(publisher *p);
 /* Events that the server has taken so far. */
 uint64_t publisher_sent(const publisher *p);

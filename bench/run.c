@@ -4,6 +4,7 @@
 #include "run.h"
 
 #include "clock.h"
+#include "interrupt.h"
 #include "tool.h"
 
 #include <math.h>
@@ -63,11 +64,11 @@ static void clear(const progress *p)
         fputs("\r\033[K", stderr);
 }
 
-/* Sleep up to `until`, telling; ends early when the publisher has given up. */
+/* Sleep up to `until`, telling; ends early when the publisher has given up, or at a signal. */
 static void pass_time(progress *p, engine *e, const publisher *pub, uint64_t until)
 {
     uint64_t now;
-    while ((now = now_ns()) < until && (!pub || publisher_works(pub))) {
+    while ((now = now_ns()) < until && (!pub || publisher_works(pub)) && !interrupt_signal()) {
         uint64_t soon = now + SECOND / 10;
         wait_until_ns(soon < until ? soon : until);
         tell(p, e);
@@ -90,6 +91,11 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
     r->subscribers = engine_wait_served(e, RAMP_TIMEOUT, tick, p);
     double seconds = (double)(now_ns() - began) / 1e9;
     r->connects_per_s = (double)r->subscribers / seconds;
+    if (r->subscribers < wanted && interrupt_signal()) {
+        snprintf(r->failure, sizeof r->failure, "interrupted when %u of %u subscribers were served",
+                 r->subscribers, wanted);
+        return TOOL_UNAVAILABLE;
+    }
     if (r->subscribers < wanted) {
         char reason[400];
         engine_failures(e, reason, sizeof reason);
@@ -98,7 +104,7 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
         return TOOL_UNAVAILABLE;
     }
     wait_until_ns(now_ns() + (uint64_t)o->settle_ms * 1000000u);
-    if (o->server.n > 0 && wanted > 0) {
+    if (o->server.n > 0 && wanted > 0 && proc_group_lives(&o->server)) {
         r->server_us_per_connect = (double)(proc_cpu_ns(&o->server) - cpu) / 1e3 / (double)wanted;
         if (o->memory)
             r->bytes_per_subscriber =
@@ -108,12 +114,14 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
 }
 
 typedef struct window {
-    uint64_t to; /* its end */
+    uint64_t from, to;
     uint64_t server_cpu, own_cpu;
     uint64_t sent, requests; /* events, and what they came in */
     uint64_t timeouts;       /* of TCP */
     uint64_t core_cpu[2];    /* what all processes had of the server's core and of ours */
     double seconds;
+    bool server_lives; /* else its CPU time is not known */
+    bool reserved[7];
 } window;
 
 static window measure(const run_options *o, engine *e, const publisher *pub, progress *p)
@@ -129,7 +137,14 @@ static window measure(const run_options *o, engine *e, const publisher *pub, pro
     uint64_t requests = pub ? publisher_requests(pub) : 0;
     uint64_t timeouts = tcp_timeouts();
     pass_time(p, e, pub, to);
-    window w = {.to = to,
+    uint64_t now = now_ns();
+    if (now < to) { /* what comes from here on is no part of it */
+        to = now;
+        engine_window(e, from, to);
+    }
+    window w = {.from = from,
+                .to = to,
+                .server_lives = proc_group_lives(&o->server),
                 .server_cpu = proc_cpu_ns(&o->server) - cpu,
                 .own_cpu = own_cpu_ns() - own,
                 .core_cpu = {core_busy_ns(0) - cores[0], core_busy_ns(1) - cores[1]},
@@ -198,16 +213,36 @@ static void note_ended(engine *e, result *r)
                     r->disconnected > 1 ? "s" : "", reasons);
 }
 
+/* Slots are of the window as it was planned, and the result's of the part of it that there was. */
+static void take_slots(const engine_totals *t, double part, result *r)
+{
+    double until[ENGINE_SLOTS + 1] = {0};
+    for (size_t i = 0; i < ENGINE_SLOTS; i++)
+        until[i + 1] = until[i] + (double)t->slots[i];
+    double before = 0;
+    for (size_t i = 0; i < ENGINE_SLOTS; i++) {
+        double at = fmin((double)(i + 1) * part, ENGINE_SLOTS);
+        size_t whole = at < ENGINE_SLOTS ? (size_t)at : ENGINE_SLOTS - 1;
+        double sum = round(until[whole] + (until[whole + 1] - until[whole]) * (at - (double)whole));
+        r->slots[i] = (uint64_t)(sum - before);
+        before = sum;
+    }
+}
+
 static void take_totals(const run_options *o, const window *w, const engine_totals *t, result *r)
 {
-    double seconds = (double)o->duration_ms / 1e3; /* CPU times are of a little more */
+    double seconds = (double)(w->to - w->from) / 1e9; /* CPU times are of a little more */
     r->seconds = seconds;
     r->client_cpu = (double)w->own_cpu / 1e9 / w->seconds;
     r->deliveries_per_s = (double)t->in_window / seconds;
     r->mb_per_s = (double)t->bytes_in_window / 1e6 / seconds;
-    memcpy(r->slots, t->slots, sizeof r->slots);
+    take_slots(t, seconds * 1e3 / o->duration_ms, r);
+    if (interrupt_signal())
+        result_note(r, "interrupted: %.1f of %.1f s were measured", seconds, o->duration_ms / 1e3);
     r->disconnected = (double)t->disconnected;
-    if (o->server.n > 0) {
+    if (o->server.n > 0 && !w->server_lives)
+        result_note(r, "the server's process ended, so that its CPU time is not known");
+    if (o->server.n > 0 && w->server_lives) {
         r->server_cpu = (double)w->server_cpu / 1e9 / w->seconds;
         if (t->in_window > 0)
             r->server_us_per_delivery = (double)w->server_cpu / 1e3 / (double)t->in_window;
@@ -294,6 +329,13 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
     }
     p->what = "warming up";
     pass_time(p, e, pub, now_ns() + (uint64_t)o->warmup_ms * 1000000u);
+    if (interrupt_signal()) {
+        if (pub)
+            publisher_stop(pub);
+        publisher_free(pub);
+        engine_stop(e, t);
+        return failed(r, "interrupted", "nothing was measured yet");
+    }
     window w = measure(o, e, pub, p);
     p->what = "draining";
     if (pub) {
@@ -311,7 +353,7 @@ static int publish_and_measure(const run_options *o, engine *e, engine_totals *t
         code = failed(r, "the publisher gave up", publisher_failure(pub));
     bool paced = pub && o->publisher.rate > 0;
     publisher_free(pub);
-    if (code == TOOL_GO_ON && paced && o->publish_alone)
+    if (code == TOOL_GO_ON && paced && o->publish_alone && !interrupt_signal())
         code = measure_publishing(o, &w, t, r);
     return code;
 }
@@ -354,7 +396,9 @@ static int measure_replay(const run_options *o, engine_totals *t, progress *p, r
         r->disconnected = (double)t->disconnected;
         char reason[400];
         engine_failures(e, reason, sizeof reason);
-        if (r->subscribers < o->engine.subscribers)
+        if (interrupt_signal())
+            code = failed(r, "interrupted", "not all were served");
+        else if (r->subscribers < o->engine.subscribers)
             code = failed(r, "not all were served", reason);
         engine_free(e);
     }

@@ -32,6 +32,9 @@ pid_t server_fork(const server_needs *needs)
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    setpgid(0, 0); /* Ctrl-C is for this program, which ends the others in its order */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     if (getppid() != parent)
         _exit(TOOL_UNAVAILABLE);
     if (needs->pin)

@@ -1,5 +1,6 @@
 /* `storm`: all subscribers leave, and come back at once; how long until all are served again. */
 #include "bench.h"
+#include "interrupt.h"
 #include "run.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ typedef struct storm {
     proc_group server;
     uint32_t subscribers;
     uint32_t waves;
+    uint32_t done; /* waves after the first connect */
     double longest_s, sum_s;
     uint64_t cpu_ns;
 } storm;
@@ -29,6 +31,8 @@ static int wave(const bench *b, storm *s, uint32_t number)
         engine_reconnect(s->engine);
     uint32_t served = engine_wait_served(s->engine, TIMEOUT, NULL, NULL);
     double seconds = (double)(now_ns() - began) / 1e9;
+    if (served < s->subscribers && interrupt_signal())
+        return TOOL_GO_ON;
     if (served < s->subscribers) {
         char reason[400];
         engine_failures(s->engine, reason, sizeof reason);
@@ -41,6 +45,7 @@ static int wave(const bench *b, storm *s, uint32_t number)
     fflush(stdout);
     if (number == 0)
         return TOOL_GO_ON;
+    s->done = number;
     s->cpu_ns += proc_cpu_ns(&s->server) - cpu;
     s->sum_s += seconds;
     if (seconds > s->longest_s)
@@ -51,23 +56,36 @@ static int wave(const bench *b, storm *s, uint32_t number)
 static void report(const storm *s, const engine_totals *totals)
 {
     result *r = s->result;
-    double all = (double)s->subscribers * s->waves;
+    double all = (double)s->subscribers * s->done;
     r->subscribers = s->subscribers;
     r->seconds = s->sum_s;
     r->connects_per_s = all / s->sum_s;
-    r->served_after_ms = s->sum_s / s->waves * 1e3;
+    r->served_after_ms = s->sum_s / s->done * 1e3;
     r->disconnected = (double)totals->disconnected;
     r->latency = totals->connects;
     result_quantiles(r);
-    if (s->server.n > 0)
+    if (s->server.n > 0 && proc_group_lives(&s->server))
         r->server_us_per_connect = (double)s->cpu_ns / 1e3 / all;
     char reasons[300];
     engine_failures(s->engine, reasons, sizeof reasons);
     if (r->disconnected > 0)
         result_note(r, "%.0f connections ended: %s", r->disconnected, reasons);
     result_note(r, "all were served again after %.1f ms on average, %.1f ms at the longest",
-                s->sum_s / s->waves * 1e3, s->longest_s * 1e3);
+                s->sum_s / s->done * 1e3, s->longest_s * 1e3);
     results_print(s->scenario, stdout);
+}
+
+/* All waves came to their end, or those before a signal. */
+static void conclude(const bench *b, storm *s, const engine_totals *totals)
+{
+    if (s->done < s->waves)
+        result_note(s->result, "interrupted: %u of %u waves", s->done, s->waves);
+    if (s->done > 0) {
+        report(s, totals);
+        return;
+    }
+    snprintf(s->result->failure, sizeof s->result->failure, "interrupted before the first wave");
+    tool_say(b->tool, "%s", s->result->failure);
 }
 
 static int run_storm(const bench *b, storm *s, const engine_options *options)
@@ -75,11 +93,11 @@ static int run_storm(const bench *b, storm *s, const engine_options *options)
     engine_totals *totals = tool_must(calloc(1, sizeof *totals));
     int code = TOOL_GO_ON;
     s->engine = engine_start(options);
-    for (uint32_t i = 0; i <= s->waves && code == TOOL_GO_ON; i++)
+    for (uint32_t i = 0; i <= s->waves && code == TOOL_GO_ON && !interrupt_signal(); i++)
         code = wave(b, s, i);
     engine_stop(s->engine, totals);
     if (code == TOOL_GO_ON) {
-        report(s, totals);
+        conclude(b, s, totals);
         code = TOOL_DONE;
     }
     engine_free(s->engine);
