@@ -188,7 +188,7 @@ static void note_bottlenecks(const run_options *o, const window *w, const engine
             "disturbed: TCP waited for a retransmission %llu times on this machine, 0.2 s or "
             "more each",
             (unsigned long long)w->timeouts);
-    if (!pub || o->publisher.rate <= 0)
+    if (!pub || o->publisher.rate <= 0 || !publisher_works(pub))
         return;
     uint64_t late = histogram_quantile(publisher_lateness(pub), 0.99);
     if (late > LATE_NS)
