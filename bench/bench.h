@@ -26,6 +26,9 @@ typedef struct bench {
     const bench_options *options;
     const char *word; /* the URL, the file */
     tls_trust *trust; /* once there is an https URL */
+    FILE *out;        /* where tables go; NULL before output_check() */
+    int out_error;    /* errno of the first that could not be written there */
+    bool reserved[4];
     results all;
 } bench;
 

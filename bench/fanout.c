@@ -5,6 +5,7 @@
  * is the same kind of cost in each. */
 #include "bench.h"
 #include "interrupt.h"
+#include "output.h"
 #include "parts.h"
 #include "procstat.h"
 #include "run.h"
@@ -259,7 +260,7 @@ static int run_scenario(bench *b, const scenario *from)
             tool_say(b->tool, "%s, %s: %s", s.name, r->server, r->failure);
     }
     if (code != TOOL_USAGE)
-        results_print(out, stdout);
+        output_scenario(b, out);
     return code;
 }
 

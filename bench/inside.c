@@ -2,6 +2,7 @@
 #include "inside.h"
 
 #include "interrupt.h"
+#include "output.h"
 
 #include "procstat.h"
 
@@ -113,7 +114,7 @@ int bench_inside(bench *b)
             continue;
         scenario_result *s = results_scenario(&b->all, scenarios[i].name, scenarios[i].what);
         code = scenarios[i].run(b, s);
-        results_print(s, stdout);
+        output_scenario(b, s);
     }
     return code == TOOL_GO_ON ? TOOL_DONE : code;
 }

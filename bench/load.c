@@ -1,5 +1,5 @@
 /* `load`: subscribers on any SSE server, and a publisher when there is somewhere to publish. */
-#include "bench.h"
+#include "output.h"
 #include "run.h"
 
 #include <string.h>
@@ -47,17 +47,17 @@ static void fill(const bench *b, const http_url *publish, run_options *run)
 
 static int measure(bench *b, run_options *run)
 {
-    char what[160];
-    snprintf(what, sizeof what, "%u subscribers on %u stream%s, %s", run->engine.subscribers,
-             run->engine.streams, run->engine.streams == 1 ? "" : "s",
-             run->publisher.url ? "published to" : "listening only");
-    scenario_result *s = results_scenario(&b->all, "load", what);
+    scenario_result *s = results_scenario(&b->all, "load", "");
     result *r = results_server(s, "target");
-    run->engine.subscribers = run_affordable(run->engine.subscribers, r);
+    engine_options *e = &run->engine;
+    e->subscribers = run_affordable(e->subscribers, r);
+    snprintf(s->what, sizeof s->what, "%u subscriber%s on %u stream%s, %s", e->subscribers,
+             e->subscribers == 1 ? "" : "s", e->streams, e->streams == 1 ? "" : "s",
+             run->publisher.url ? "published to" : "listening only");
     if (b->options->pin)
         pin_to_core(1);
     int code = run_measure(run, r);
-    results_print(s, stdout);
+    output_scenario(b, s);
     if (code == TOOL_GO_ON)
         return TOOL_DONE;
     tool_say(b->tool, "%s", r->failure);

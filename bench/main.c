@@ -2,9 +2,9 @@
  * results' way out. One thread; commands start others. */
 #include "bench.h"
 #include "interrupt.h"
+#include "output.h"
 #include "stamp.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,9 +170,11 @@ static size_t options_of(const command *c, bench_options *o, tool_option *out)
         {{"no-pin", NULL, "do not bind the server to core 0 and this program to core 1",
           tool_set_flag, &o->no_pin},
          FOR_FANOUT},
-        {{"json", "FILE", "write the numbers there (-: stdout)", tool_set_string, &o->json},
+        {{"json", "FILE", "write the numbers there (-: stdout, tables go to stderr)",
+          tool_set_string, &o->json},
          FOR_ALL},
-        {{"report", "FILE", "write a page with curves and bars there", tool_set_string, &o->report},
+        {{"report", "FILE", "write a page with curves and bars there (-: stdout)", tool_set_string,
+          &o->report},
          FOR_ALL},
     };
     size_t n = 0;
@@ -216,18 +218,13 @@ int bench_url(bench *b, const char *text, http_url *url)
 
 /* ---- a command ---- */
 
-static int write_out(const bench *b, bool (*write)(const results *, const char *), const char *path)
-{
-    if (!path || write(&b->all, path))
-        return TOOL_GO_ON;
-    tool_say(b->tool, "%s: %s", path, strerror(errno));
-    return TOOL_UNAVAILABLE;
-}
-
 static int run_command(const command *c, bench *b)
 {
+    int code = output_check(b);
+    if (code != TOOL_GO_ON)
+        return code;
     interrupt_catch();
-    int code = c->run(b);
+    code = c->run(b);
     if (code == TOOL_USAGE)
         return code;
     if (code == TOOL_DONE && results_bad(&b->all))
@@ -236,9 +233,7 @@ static int run_command(const command *c, bench *b)
         tool_say(b->tool, "interrupted");
         code = code == BENCH_FAILED ? code : 128 + interrupt_signal();
     }
-    int json = write_out(b, results_write_json, b->options->json);
-    int report = write_out(b, results_write_report, b->options->report);
-    return json != TOOL_GO_ON ? json : report != TOOL_GO_ON ? report : code;
+    return output_write(b, code);
 }
 
 static int parse_and_run(const command *c, int argc, char **argv)

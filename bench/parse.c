@@ -4,6 +4,7 @@
  * One thread, timed by the CPU time that it had, so that other programs disturb little. */
 #include "bench.h"
 #include "interrupt.h"
+#include "output.h"
 #include "procstat.h"
 
 #include <errno.h>
@@ -109,7 +110,7 @@ static int measure_piece(bench *b, const tool_buffer *file, size_t piece, uint64
     /* However a stream is cut, its events are the same. */
     r->lost = m.events < expected ? (double)(expected - m.events) : 0;
     r->duplicated = m.events > expected ? (double)(m.events - expected) : 0;
-    results_print(s, stdout);
+    output_scenario(b, s);
     return TOOL_GO_ON;
 }
 

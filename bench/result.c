@@ -253,7 +253,6 @@ void results_print(const scenario_result *s, FILE *out)
             fprintf(out, "  %s: %s\n", r->server, r->notes[k]);
     }
     fputc('\n', out);
-    fflush(out);
 }
 
 /* ---- JSON ---- */
@@ -307,11 +306,8 @@ static void write_result(FILE *f, const result *r)
     fputc('}', f);
 }
 
-bool results_write_json(const results *all, const char *path)
+bool results_write_json(const results *all, FILE *f)
 {
-    FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-    if (!f)
-        return false;
     fputs("{\"scenarios\":[", f);
     for (size_t i = 0; i < all->n; i++) {
         const scenario_result *s = &all->scenarios[i];
@@ -327,6 +323,5 @@ bool results_write_json(const results *all, const char *path)
         fputs("}}", f);
     }
     fputs("\n]}\n", f);
-    bool ok = fflush(f) == 0 && !ferror(f);
-    return (f == stdout || fclose(f) == 0) && ok;
+    return fflush(f) == 0 && !ferror(f);
 }

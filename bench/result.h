@@ -76,8 +76,8 @@ bool results_bad(const results *all);
 /* The table: servers side by side, and what the others are in multiples of the first one. */
 void results_print(const scenario_result *s, FILE *out);
 /* Return false with errno set. */
-bool results_write_json(const results *all, const char *path);
-bool results_write_report(const results *all, const char *path);
+bool results_write_json(const results *all, FILE *f);
+bool results_write_report(const results *all, FILE *f);
 
 /* The numbers of a result, in the order in which they are shown. */
 typedef struct metric {

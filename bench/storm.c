@@ -1,6 +1,7 @@
 /* `storm`: all subscribers leave, and come back at once; how long until all are served again. */
 #include "bench.h"
 #include "interrupt.h"
+#include "output.h"
 #include "run.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ typedef struct storm {
     uint64_t cpu_ns;
 } storm;
 
-static int wave(const bench *b, storm *s, uint32_t number)
+static int wave(bench *b, storm *s, uint32_t number)
 {
     uint64_t cpu = proc_cpu_ns(&s->server), began = now_ns();
     char name[32] = "first connect";
@@ -41,8 +42,8 @@ static int wave(const bench *b, storm *s, uint32_t number)
         tool_say(b->tool, "%s", s->result->failure);
         return TOOL_UNAVAILABLE;
     }
-    printf("%s: all %u served after %.3f s, %.0f/s\n", name, served, seconds, served / seconds);
-    fflush(stdout);
+    output_line(b, "%s: all %u served after %.3f s, %.0f/s", name, served, seconds,
+                served / seconds);
     if (number == 0)
         return TOOL_GO_ON;
     s->done = number;
@@ -53,7 +54,7 @@ static int wave(const bench *b, storm *s, uint32_t number)
     return TOOL_GO_ON;
 }
 
-static void report(const storm *s, const engine_totals *totals)
+static void report(bench *b, const storm *s, const engine_totals *totals)
 {
     result *r = s->result;
     double all = (double)s->subscribers * s->done;
@@ -72,23 +73,23 @@ static void report(const storm *s, const engine_totals *totals)
         result_note(r, "%.0f connections ended: %s", r->disconnected, reasons);
     result_note(r, "all were served again after %.1f ms on average, %.1f ms at the longest",
                 s->sum_s / s->done * 1e3, s->longest_s * 1e3);
-    results_print(s->scenario, stdout);
+    output_scenario(b, s->scenario);
 }
 
 /* All waves came to their end, or those before a signal. */
-static void conclude(const bench *b, storm *s, const engine_totals *totals)
+static void conclude(bench *b, storm *s, const engine_totals *totals)
 {
     if (s->done < s->waves)
         result_note(s->result, "interrupted: %u of %u waves", s->done, s->waves);
     if (s->done > 0) {
-        report(s, totals);
+        report(b, s, totals);
         return;
     }
     snprintf(s->result->failure, sizeof s->result->failure, "interrupted before the first wave");
     tool_say(b->tool, "%s", s->result->failure);
 }
 
-static int run_storm(const bench *b, storm *s, const engine_options *options)
+static int run_storm(bench *b, storm *s, const engine_options *options)
 {
     engine_totals *totals = tool_must(calloc(1, sizeof *totals));
     int code = TOOL_GO_ON;
