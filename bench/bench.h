@@ -11,14 +11,16 @@ typedef struct bench_options {
     uint32_t subscribers, streams, payload, threads, in_flight, batch, pipeline, waves, publishers;
     uint32_t duration_ms, warmup_ms;
     uint32_t server_pid;
+    uint32_t timeout_ms; /* of the ramp, of a wave */
     double rate, scale;
     publish_format format;
     bool rate_given; /* 0 is as fast as possible */
     bool pin;        /* load: this program to core 1 */
     bool no_pin;     /* fanout: nothing to nowhere */
     bool insecure;
-    const char *publish_url, *json, *report, *server, *cacert;
-    tool_list scenarios, servers, server_args, headers;
+    bool warmup_given;
+    const char *unix_socket, *publish_url, *json, *report, *server, *cacert;
+    tool_list scenarios, servers, server_args, headers, publish_headers;
 } bench_options;
 
 typedef struct bench {

@@ -309,7 +309,7 @@ static bool wave_seen(const engine *e)
 static void note_unanswered(engine *e, uint64_t waited_ns)
 {
     char what[64];
-    snprintf(what, sizeof what, "no answer within %.0f s", (double)waited_ns / 1e9);
+    snprintf(what, sizeof what, "no answer within %g s", (double)waited_ns / 1e9);
     for (uint32_t n = settled(e); n < e->options.subscribers; n++)
         engine_note_failure(e, what, 0);
 }

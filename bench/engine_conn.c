@@ -11,6 +11,7 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -111,6 +112,21 @@ static void shake_hands(lane *l, conn *c)
         c->state = CONN_HANDSHAKE; /* what it had to say is out */
 }
 
+/* A Unix socket whose queue is full does not take a connect for later: wait for room, which is there soon. */
+static int start_connecting(const http_url *url, int fd)
+{
+    const struct sockaddr *to = (const struct sockaddr *)&url->address;
+    int code, flags = fcntl(fd, F_GETFL);
+    bool waits = url->address.ss_family == AF_UNIX;
+    if (waits)
+        (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    code = connect(fd, to, url->address_len);
+    int error = errno;
+    if (waits)
+        (void)fcntl(fd, F_SETFL, flags);
+    return code == 0 || error == EINPROGRESS ? 0 : error;
+}
+
 static bool bind_source(lane *l, int fd)
 {
     struct sockaddr_storage source;
@@ -134,7 +150,7 @@ void conn_open(lane *l, conn *c)
     l->in_flight++;
     c->started_ns = now_ns();
     c->fd = socket(url->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int on = 1;
+    int on = 1, error;
     if (c->fd < 0) {
         fail(l, c, "making a socket", errno);
         return;
@@ -144,9 +160,8 @@ void conn_open(lane *l, conn *c)
         fail(l, c, "binding a source address", errno);
     else if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
         fail(l, c, "watching a socket", errno);
-    else if (connect(c->fd, (const struct sockaddr *)&url->address, url->address_len) != 0 &&
-             errno != EINPROGRESS)
-        fail(l, c, "connecting", errno);
+    else if ((error = start_connecting(url, c->fd)) != 0)
+        fail(l, c, "connecting", error);
     else if (url->tls)
         c->tls = tls_new(engine_opts(l->engine)->trust, url, c->fd);
     else

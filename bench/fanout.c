@@ -102,7 +102,7 @@ static void fill(const bench *b, const scenario *s, const server *srv, uint32_t 
                                              .format = srv->format,
                                              .named = srv->named};
     run->duration_ms = o->duration_ms ? o->duration_ms : 10000;
-    run->warmup_ms = o->warmup_ms ? o->warmup_ms : 2000;
+    run->warmup_ms = o->warmup_given ? o->warmup_ms : 2000;
     run->settle_ms = 500;
     run->replay = s->replay;
     run->memory = s->memory;

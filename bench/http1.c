@@ -1,26 +1,67 @@
-/* HTTP/1.1 for the load client; see http1.h. No threads, no I/O but resolving. */
+/* HTTP/1.1 for the load client; see http1.h. No threads, no I/O but resolving, and looking which of several
+ * addresses answers. */
 #include "http1.h"
 
 #include "tool.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define TRY_MS 3000
 
 /* ---- requests ---- */
+
+static bool answers(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    int error = connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    socklen_t len = sizeof error;
+    if (error == EINPROGRESS && poll(&p, 1, TRY_MS) == 1)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    close(fd);
+    return error == 0;
+}
+
+/* localhost is ::1 and 127.0.0.1, and many a server listens at one of them only. */
+const struct addrinfo *http_address(const struct addrinfo *list)
+{
+    const struct addrinfo *a = list;
+    while (list->ai_next && a && !answers(a))
+        a = a->ai_next;
+    return a ? a : list;
+}
 
 static const char *resolve(http_url *url, const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
-    if (getaddrinfo(host, port, &hints, &list) != 0)
-        return "its host does not resolve";
-    memcpy(&url->address, list->ai_addr, list->ai_addrlen);
-    url->address_len = list->ai_addrlen;
+    int error = getaddrinfo(host, port, &hints, &list);
+    url->unresolved = error != 0;
+    if (error != 0)
+        return gai_strerror(error);
+    const struct addrinfo *a = http_address(list);
+    memcpy(&url->address, a->ai_addr, a->ai_addrlen);
+    url->address_len = a->ai_addrlen;
     freeaddrinfo(list);
     return NULL;
+}
+
+static bool is_port(const char *text)
+{
+    size_t n = strlen(text);
+    long number = strtol(text, NULL, 10);
+    return n > 0 && n <= 5 && strspn(text, "0123456789") == n && number >= 1 && number <= 65535;
 }
 
 /* Host and port of the authority. */
@@ -29,12 +70,17 @@ static const char *take_host(http_url *url)
     char copy[sizeof url->authority];
     memcpy(copy, url->authority, sizeof copy);
     char *bracket = *copy == '[' ? strchr(copy, ']') : NULL;
+    if (*copy == '[' && (!bracket || (bracket[1] != '\0' && bracket[1] != ':')))
+        return "its address has no end, which is a ]";
     char *colon = strrchr(bracket ? bracket : copy, ':');
     const char *port = url->tls ? "443" : "80", *host = copy + (bracket ? 1 : 0);
     if (colon) {
         *colon = '\0';
-        port = colon + 1;
+        if (colon[1] != '\0') /* none after the colon is the scheme's own */
+            port = colon + 1;
     }
+    if (!is_port(port))
+        return "its port is not a number from 1 to 65535";
     if (bracket)
         *bracket = '\0';
     size_t n = strlen(host);
@@ -52,8 +98,15 @@ const char *http_url_parse(http_url *url, const char *text)
         return "it begins neither with http:// nor with https://";
     const char *authority = text + (url->tls ? 8 : 7);
     size_t n = strcspn(authority, "/?#");
-    if (n == 0 || n >= sizeof url->authority || memchr(authority, '@', n))
+    for (const char *p = text; *p; p++)
+        if (iscntrl((unsigned char)*p) || *p == ' ')
+            return "it holds a space or a control character, which is written as % and two digits";
+    if (memchr(authority, '@', n))
+        return "it holds a user; pass --header 'Authorization: ...' instead";
+    if (n == 0 || *authority == ':')
         return "it names no host";
+    if (n >= sizeof url->authority)
+        return "its host is too long";
     memcpy(url->authority, authority, n);
 
     const char *path = authority + n;
@@ -65,6 +118,19 @@ const char *http_url_parse(http_url *url, const char *text)
              bare && len == 1 ? 0 : (int)len, path);
 
     return take_host(url);
+}
+
+const char *http_url_unix(http_url *url, const char *path)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&url->address;
+    memset(&url->address, 0, sizeof url->address);
+    url->unresolved = false;
+    if (strlen(path) >= sizeof un->sun_path)
+        return "the path of the socket is too long";
+    un->sun_family = AF_UNIX;
+    strcpy(un->sun_path, path);
+    url->address_len = sizeof *un;
+    return NULL;
 }
 
 void http_target(const http_url *url, uint32_t stream, bool named, char out[2112])

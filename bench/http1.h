@@ -15,12 +15,20 @@ typedef struct http_url {
     char host[264];      /* for TLS: without brackets, port, and a dot at the end */
     char target[2048];   /* path and query; may hold {} for a stream's number */
     bool tls;            /* https */
-    bool reserved[3];
+    bool unresolved;     /* all is well but that its host was not found */
+    bool reserved[2];
 } http_url;
 
-/* Parse and resolve "http[s]://HOST[:PORT][/PATH]"; without a path it is /events. Returns NULL, or
- * what is wrong with it (static). */
+/* Parse and resolve "http[s]://HOST[:PORT][/PATH]"; without a path it is /events. Of several addresses it
+ * takes the first one that somebody answers at. Returns NULL, or what is wrong with it (static). */
 const char *http_url_parse(http_url *url, const char *text);
+
+/* The first of several addresses at which somebody answers, else the first one. */
+struct addrinfo;
+const struct addrinfo *http_address(const struct addrinfo *list);
+
+/* Connect to this socket, whatever the URL's host is. Returns NULL, or what is wrong with it (static). */
+const char *http_url_unix(http_url *url, const char *path);
 
 /* The request target for a stream: {} is replaced by its number; when there is none and `named`,
  * stream=bench-NUMBER is added to the query. */

@@ -26,23 +26,25 @@ static void fill(const bench *b, const http_url *publish, run_options *run)
     e->named = o->streams > 0;
     e->run = run_number();
     run->duration_ms = o->duration_ms ? o->duration_ms : 10000;
-    run->warmup_ms = o->warmup_ms ? o->warmup_ms : 2000;
+    run->warmup_ms = o->warmup_given ? o->warmup_ms : 2000;
+    run->timeout_ms = o->timeout_ms;
     run->settle_ms = 200;
     run->memory = true;
     run->tell_progress = true;
     run->one_core = o->pin;
     if (publish)
-        run->publisher = (publisher_options){.url = publish,
-                                             .trust = b->trust,
-                                             .headers = o->headers.items,
-                                             .rate = o->rate_given ? o->rate : 1,
-                                             .streams = e->streams,
-                                             .payload = e->payload,
-                                             .run = e->run,
-                                             .batch = o->batch,
-                                             .pipeline = o->pipeline,
-                                             .format = o->format,
-                                             .named = e->named};
+        run->publisher = (publisher_options){
+            .url = publish,
+            .trust = b->trust,
+            .headers = o->publish_headers.n > 0 ? o->publish_headers.items : o->headers.items,
+            .rate = o->rate_given ? o->rate : 1,
+            .streams = e->streams,
+            .payload = e->payload,
+            .run = e->run,
+            .batch = o->batch,
+            .pipeline = o->pipeline,
+            .format = o->format,
+            .named = e->named};
 }
 
 static int measure(bench *b, run_options *run)
@@ -76,6 +78,8 @@ int bench_load(bench *b)
         code = bench_payload(b, 100, &run.engine.payload);
     if (code == TOOL_GO_ON && !o->publish_url && o->rate_given)
         code = tool_misuse(b->tool, "option '--rate' needs --publish-url");
+    if (code == TOOL_GO_ON && !o->publish_url && o->publish_headers.n > 0)
+        code = tool_misuse(b->tool, "option '--publish-header' needs --publish-url");
     if (code == TOOL_GO_ON)
         code = find_server(b, &run.server);
     if (code != TOOL_GO_ON)

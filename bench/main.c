@@ -27,6 +27,15 @@ static bool set_positive(void *target, const char *value)
     return true;
 }
 
+static bool set_warmup(void *target, const char *value)
+{
+    bench_options *o = target;
+    o->warmup_given = true;
+    o->warmup_ms = 0;
+    bool none = strspn(value, "0.") == strlen(value) && strchr(value, '0');
+    return none || tool_set_seconds(&o->warmup_ms, value);
+}
+
 /* Events a second; "max". */
 static bool set_rate(void *target, const char *value)
 {
@@ -58,7 +67,7 @@ static bool set_servers(void *target, const char *value)
 
 /* ---- options, by command ---- */
 
-#define MAX_OPTIONS 40
+#define MAX_OPTIONS 60
 
 enum {
     FOR_LOAD = 1,
@@ -115,21 +124,41 @@ typedef struct entry {
 static size_t options_of(const command *c, bench_options *o, tool_option *out)
 {
     const entry entries[] = {
-        {{"subscribers", "N", "how many (load, storm: 100)", set_count, &o->subscribers},
-         FOR_NET | FOR_INSIDE},
-        {{"streams", "N", "on how many streams (1)", set_count, &o->streams}, FOR_NET | FOR_INSIDE},
+        {{"subscribers", "N", "how many (100)", set_count, &o->subscribers}, FOR_LOAD | FOR_STORM},
+        {{"subscribers", "N", "how many (the scenario's)", set_count, &o->subscribers},
+         FOR_FANOUT | FOR_INSIDE},
+        {{"streams", "N", "on how many streams (1)", set_count, &o->streams}, FOR_LOAD | FOR_STORM},
+        {{"streams", "N", "on how many streams (the scenario's)", set_count, &o->streams},
+         FOR_FANOUT | FOR_INSIDE},
         {{"publishers", "N", "threads that publish (8)", set_count, &o->publishers}, FOR_INSIDE},
         {{"rate", "R", "events a second published to each stream, or max (1)", set_rate, o},
-         FOR_LOAD | FOR_FANOUT},
+         FOR_LOAD},
+        {{"rate", "R", "events a second published to each stream, or max (the scenario's)",
+          set_rate, o},
+         FOR_FANOUT},
         {{"payload", "BYTES", "of an event's data, 49 at least (100)", set_count, &o->payload},
-         FOR_LOAD | FOR_FANOUT | FOR_INSIDE},
-        {{"duration", "S", "seconds that are measured (10; inside: 2)", tool_set_seconds,
-          &o->duration_ms},
-         FOR_LOAD | FOR_FANOUT | FOR_PARSE | FOR_INSIDE},
-        {{"warmup", "S", "seconds before (2)", tool_set_seconds, &o->warmup_ms},
+         FOR_LOAD},
+        {{"payload", "BYTES", "of an event's data, 49 at least (the scenario's)", set_count,
+          &o->payload},
+         FOR_FANOUT},
+        {{"payload", "BYTES", "of an event's data (100)", set_count, &o->payload}, FOR_INSIDE},
+        {{"duration", "S", "seconds that are measured (10)", tool_set_seconds, &o->duration_ms},
          FOR_LOAD | FOR_FANOUT},
+        {{"duration", "S", "seconds that each piece is measured (0.5)", tool_set_seconds,
+          &o->duration_ms},
+         FOR_PARSE},
+        {{"duration", "S", "seconds that are measured (2)", tool_set_seconds, &o->duration_ms},
+         FOR_INSIDE},
+        {{"warmup", "S", "seconds before, 0: none (2)", set_warmup, o}, FOR_LOAD | FOR_FANOUT},
+        {{"timeout", "S", "for all to be served (120)", tool_set_seconds, &o->timeout_ms},
+         FOR_LOAD},
+        {{"timeout", "S", "for all to be served, in each wave (60)", tool_set_seconds,
+          &o->timeout_ms},
+         FOR_STORM},
         {{"threads", "N", "of the load client (1)", set_count, &o->threads}, FOR_NET},
         {{"in-flight", "N", "connects under way at once (128)", set_count, &o->in_flight}, FOR_NET},
+        {{"unix-socket", "PATH", "connect to this socket", tool_set_string, &o->unix_socket},
+         FOR_LOAD | FOR_STORM},
         {{"publish-url", "URL", "publish there, by POST", tool_set_string, &o->publish_url},
          FOR_LOAD},
         {{"publish-format", "auto|plain|batch",
@@ -144,6 +173,10 @@ static size_t options_of(const command *c, bench_options *o, tool_option *out)
         {{"header", "'Name: value'", "send this header too; repeatable", tool_set_header,
           &o->headers},
          FOR_LOAD | FOR_STORM},
+        {{"publish-header", "'Name: value'",
+          "send this header with publications, none of --header's; repeatable", tool_set_header,
+          &o->publish_headers},
+         FOR_LOAD},
         {{"cacert", "FILE", "https: trust the CA certificates in FILE (PEM), not the system's",
           tool_set_string, &o->cacert},
          FOR_LOAD | FOR_STORM},
@@ -211,6 +244,12 @@ static int make_trust(bench *b, const char *url)
 int bench_url(bench *b, const char *text, http_url *url)
 {
     const char *wrong = http_url_parse(url, text);
+    if (b->options->unix_socket && (!wrong || url->unresolved))
+        wrong = http_url_unix(url, b->options->unix_socket);
+    if (wrong && url->unresolved) {
+        tool_say(b->tool, "%s: its host is not found: %s", text, wrong);
+        return TOOL_UNAVAILABLE;
+    }
     if (wrong)
         return tool_misuse(b->tool, "%s: %s", text, wrong);
     return url->tls && !b->trust ? make_trust(b, text) : TOOL_GO_ON;
@@ -267,6 +306,7 @@ static int parse_and_run(const command *c, int argc, char **argv)
     free(o.scenarios.items);
     free(o.server_args.items);
     free(o.headers.items);
+    free(o.publish_headers.items);
     return code;
 }
 
@@ -283,15 +323,14 @@ static int overview(int argc, char **argv)
     const tool t = {.name = "sse-bench",
                     .usage =
                         "sse-bench load URL | fanout | parse FILE | storm URL | inside [OPTIONS]",
-                    .about = about,
-                    .max_words = 1};
+                    .about = about};
     const char *words[2];
     size_t nwords;
+    if (argc > 1 && argv[1][0] != '-') /* what follows would have been its options */
+        return tool_misuse(&t, "there is no command '%s'", argv[1]);
     int code = tool_parse(&t, argc, argv, words, &nwords);
     if (code != TOOL_GO_ON)
         return code;
-    if (nwords > 0)
-        return tool_misuse(&t, "there is no command '%s'", words[0]);
     return tool_misuse(&t, "name a command: load, fanout, parse, storm or inside");
 }
 

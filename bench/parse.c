@@ -108,6 +108,8 @@ static int measure_piece(bench *b, const tool_buffer *file, size_t piece, uint64
     result *r = results_server(s, "parser");
     take(r, file, &m, true);
     /* However a stream is cut, its events are the same. */
+    if (m.events == 0)
+        result_note(r, "there is no event in it: is it a recorded stream?");
     r->lost = m.events < expected ? (double)(expected - m.events) : 0;
     r->duplicated = m.events > expected ? (double)(m.events - expected) : 0;
     output_scenario(b, s);
@@ -134,9 +136,9 @@ int bench_parse(bench *b)
     static const size_t pieces[] = {64, 1024, 16384, 262144};
     tool_buffer file = {0};
     uint64_t expected;
+    errno = 0;
     if (!tool_buffer_read_file(&file, b->word) || file.len == 0) {
-        int code =
-            tool_misuse(b->tool, "%s: %s", b->word, file.bytes ? "it is empty" : strerror(errno));
+        int code = tool_misuse(b->tool, "%s: %s", b->word, errno ? strerror(errno) : "it is empty");
         tool_buffer_free(&file);
         return code;
     }

@@ -88,7 +88,8 @@ static int ramp(const run_options *o, engine *e, progress *p, result *r)
     uint64_t cpu = proc_cpu_ns(&o->server), rss = proc_rss_bytes(&o->server), began = now_ns();
     uint32_t wanted = o->engine.subscribers;
     p->what = "connecting";
-    r->subscribers = engine_wait_served(e, RAMP_TIMEOUT, tick, p);
+    uint64_t timeout = o->timeout_ms ? o->timeout_ms * UINT64_C(1000000) : RAMP_TIMEOUT;
+    r->subscribers = engine_wait_served(e, timeout, tick, p);
     double seconds = (double)(now_ns() - began) / 1e9;
     r->connects_per_s = (double)r->subscribers / seconds;
     if (r->subscribers < wanted && interrupt_signal()) {

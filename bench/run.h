@@ -16,14 +16,15 @@ typedef struct run_options {
     meeting *meet;          /* with the other parts before the window and at the end; or NULL */
     const http_url *status; /* subscribers leave; the server tells here how many it has */
     uint32_t duration_ms, warmup_ms;
-    uint32_t settle_ms; /* after the last connect */
-    uint32_t replay;    /* publish so many events first; then all come at once and get them */
-    bool memory;        /* resident bytes are of interest */
-    bool connect_only;  /* the window is the ramp */
-    bool publish_alone; /* measure what publishing costs too */
+    uint32_t timeout_ms; /* for all to be served; 0: two minutes */
+    uint32_t settle_ms;  /* after the last connect */
+    uint32_t replay;     /* publish so many events first; then all come at once and get them */
+    bool memory;         /* resident bytes are of interest */
+    bool connect_only;   /* the window is the ramp */
+    bool publish_alone;  /* measure what publishing costs too */
     bool tell_progress;
     bool one_core; /* this program is pinned to one */
-    bool reserved[7];
+    bool reserved[3];
 } run_options;
 
 /* Returns TOOL_GO_ON; TOOL_UNAVAILABLE after a message in r->failure. */

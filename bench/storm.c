@@ -30,7 +30,9 @@ static int wave(bench *b, storm *s, uint32_t number)
         snprintf(name, sizeof name, "wave %u", number);
     if (number > 0)
         engine_reconnect(s->engine);
-    uint32_t served = engine_wait_served(s->engine, TIMEOUT, NULL, NULL);
+    uint64_t timeout =
+        b->options->timeout_ms ? b->options->timeout_ms * UINT64_C(1000000) : TIMEOUT;
+    uint32_t served = engine_wait_served(s->engine, timeout, NULL, NULL);
     double seconds = (double)(now_ns() - began) / 1e9;
     if (served < s->subscribers && interrupt_signal())
         return TOOL_GO_ON;

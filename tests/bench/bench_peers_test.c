@@ -31,15 +31,27 @@ Test(bench_peers, refusals_are_told_by_kind)
     scripted_stop(s);
 }
 
-/* There is nothing to wait for once all have lost their connection again. */
+/* Two lose their stream before the third has one. */
+static void two_end_early(scripted_conn *c, void *user)
+{
+    (void)user;
+    if (!conn_read_request(c) || (conn_index(c) == 2 && !scripted_wait_ended(conn_server(c), 2)))
+        return;
+    (void)conn_puts(c, STREAM_HEAD);
+    if (conn_index(c) == 2)
+        conn_wait_peer(c);
+}
+
+/* There is nothing to wait for once all have been served, though some are not any more. */
 Test(bench_peers, a_stream_that_ends_at_once_does_not_hold_up_the_rest)
 {
-    scripted *s = scripted_start(scripted_play, REPLIES({STREAM_HEAD, END_FIN, 0}));
-    const char *url = url_of(scripted_port(s), "/events");
-    expect_code(ARGS("load", url, "--subscribers", "3"), 69, "the server ended the stream");
-    expect_code(ARGS("storm", url, "--subscribers", "3"), 69,
-                "first connect: 3 of 3 were not served: the server ended the stream");
-    scripted_stop(s);
+    static const char *const commands[] = {"load", "storm"};
+    for (size_t i = 0; i < 2; i++) {
+        scripted *s = scripted_start(two_end_early, NULL);
+        expect_code(ARGS(commands[i], url_of(scripted_port(s), "/events"), "--subscribers", "3"),
+                    69, "not served: the server ended the stream");
+        scripted_stop(s);
+    }
 }
 
 /* ---- a signal ---- */
@@ -218,4 +230,68 @@ Test(bench_peers, a_server_that_dies_has_no_cpu_time)
     cr_assert_null(json_member(r, "server_us_per_delivery"));
     free(text);
     proc_free(hub);
+}
+
+/* ---- ways to a server ---- */
+
+Test(bench_peers, an_unanswered_request_is_waited_for_as_long_as_one_says)
+{
+    scripted *s =
+        scripted_start(scripted_play, REPLIES({REFUSAL("429 No"), END_FIN, 0}, {"", END_HOLD, 0}));
+    const char *url = url_of(scripted_port(s), "/events");
+    expect_says(ARGS("load", url, "--subscribers", "3", "--timeout", "0.2"), 69,
+                (const char *const[]){"3 of 3 subscribers were not served", "status is 429 (1)",
+                                      "no answer within 0.2 s (2)", NULL});
+    expect_code(ARGS("storm", url, "--subscribers", "2", "--timeout=0.2"), 69,
+                "no answer within 0.2 s");
+    scripted_stop(s);
+}
+
+Test(bench_peers, publications_have_headers_of_their_own)
+{
+    scripted *s = scripted_start(
+        scripted_play, REPLIES({STREAM_HEAD, END_HOLD, 0}, {REFUSAL("401 No"), END_FIN, 0}));
+    const char *url = url_of(scripted_port(s), "/events");
+    expect_code(ARGS("load", url, "--subscribers", "1", "--publish-url", url, "--header",
+                     "Authorization: Bearer reader", "--publish-header",
+                     "Authorization: Bearer writer", "--warmup", "0", "--duration", "100"),
+                69, "answered with 401");
+    cr_assert(strstr(scripted_request(s, 0), "GET /events"));
+    cr_assert_str_eq(scripted_request_header(s, 0, "Authorization"), "Bearer reader");
+    cr_assert(strstr(scripted_request(s, 1), "POST /events"));
+    cr_assert_str_eq(scripted_request_header(s, 1, "Authorization"), "Bearer writer");
+    cr_assert_eq(scripted_request_header_count(s, 1, "Authorization"), 1);
+    scripted_stop(s);
+    expect_code(ARGS("load", "http://127.0.0.1:1/", "--publish-header", "A: b"), 64,
+                "--publish-url");
+}
+
+Test(bench_peers, a_unix_socket)
+{
+    uint16_t port;
+    char directory[] = "/tmp/sse-bench-test-XXXXXX", path[64], listen[80];
+    cr_assert_not_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/hub", directory);
+    snprintf(listen, sizeof listen, "unix:%s", path);
+    proc *hub = proc_start_server(ARGS("--auto-stream", "--listen", listen), &port);
+    cr_assert_not_null(hub);
+    const char *url = "http://localhost/events?stream=s", *json = temporary();
+    expect_code(ARGS("load", url, "--publish-url", url, "--unix-socket", path, "--subscribers",
+                     "200", "--rate", "50", "--warmup", "0", "--duration", "0.3", "--json", json),
+                0, NULL);
+    char *text = read_json(json);
+    const char *r = server_of(text, 0, "load", "target");
+    expect_nothing_lost(r);
+    cr_assert_eq(number(r, "subscribers"), 200);
+    cr_assert_geq(number(r, "published"), 15, "from the start on");
+    free(text);
+    cr_assert_eq(proc_stop(hub, LONG), 0);
+    proc_free(hub);
+    (void)unlink(path);
+    cr_assert_eq(rmdir(directory), 0);
+}
+
+Test(bench_peers, a_host_that_is_not_found)
+{
+    expect_code(ARGS("load", "http://nobody..invalid/"), 69, "its host is not found: ");
 }

@@ -458,7 +458,9 @@ Test(bench, wrong_options_are_named)
     expect_code(ARGS("load", "http://127.0.0.1:1/", "--server-pid", "999999999"), 64,
                 "--server-pid");
     expect_code(ARGS("parse", "/does/not/exist"), 64, "/does/not/exist");
+    expect_code(ARGS("parse", "/tmp"), 64, "Is a directory");
     expect_code(ARGS("dance"), 64, "dance");
+    expect_code(ARGS("dance", "http://127.0.0.1/"), 64, "there is no command 'dance'");
 }
 
 Test(bench, help_and_version)

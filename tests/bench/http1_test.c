@@ -3,8 +3,10 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 Test(bench_http1, urls)
 {
@@ -59,6 +61,51 @@ Test(bench_http1, urls_that_are_none)
     cr_assert_not_null(http_url_parse(&url, "127.0.0.1:80"));
     cr_assert_not_null(http_url_parse(&url, "http:///x"));
     cr_assert_not_null(http_url_parse(&url, "http://user@127.0.0.1/"));
+    static const char *const wrong[][2] = {
+        {"http://user:pw@127.0.0.1/", "Authorization"},
+        {"http://127.0.0.1:99999/", "port"},
+        {"http://127.0.0.1:0/", "port"},
+        {"http://127.0.0.1:8o/", "port"},
+        {"http://:80/", "host"},
+        {"http://[::1/", "]"},
+        {"http://[::1]x/", "]"},
+        {"http://127.0.0.1/a b", "space"},
+        {"http://127.0.0.1/a\r\nX: y", "control"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const char *why = http_url_parse(&url, wrong[i][0]);
+        cr_assert(why && strstr(why, wrong[i][1]), "%s: %s", wrong[i][0], why ? why : "fine");
+        cr_assert(!url.unresolved);
+    }
+    cr_assert_not_null(http_url_parse(&url, "http://nobody..invalid/"));
+    cr_assert(url.unresolved);
+    cr_assert_null(http_url_parse(&url, "http://127.0.0.1:/x"));
+    cr_assert_eq(ntohs(((struct sockaddr_in *)&url.address)->sin_port), 80, "as without a colon");
+}
+
+Test(bench_http1, the_address_that_answers)
+{
+    struct sockaddr_in nobody = {.sin_family = AF_INET}, somebody;
+    nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    somebody = nobody;
+    struct addrinfo second = {.ai_family = AF_INET,
+                              .ai_addr = (struct sockaddr *)&somebody,
+                              .ai_addrlen = sizeof somebody};
+    struct addrinfo first = second;
+    first.ai_addr = (struct sockaddr *)&nobody;
+    first.ai_next = &second;
+    /* Bound, so that nobody else gets the port, but without listen(). */
+    int one = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t len = sizeof nobody;
+    cr_assert_eq(bind(one, (struct sockaddr *)&nobody, len), 0);
+    cr_assert_eq(getsockname(one, (struct sockaddr *)&nobody, &len), 0);
+    cr_assert_eq(bind(other, (struct sockaddr *)&somebody, len), 0);
+    cr_assert_eq(getsockname(other, (struct sockaddr *)&somebody, &len), 0);
+    cr_assert_eq(http_address(&first), &first, "nobody answers at any");
+    cr_assert_eq(listen(other, 4), 0);
+    cr_assert_eq(http_address(&first), &second);
+    close(one);
+    close(other);
 }
 
 Test(bench_http1, heads_in_pieces)
