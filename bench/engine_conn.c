@@ -208,6 +208,23 @@ static void take_body(lane *l, conn *c, const char *bytes, size_t n, uint64_t no
     }
 }
 
+/* With what the server says about it, if that is text that came together with the head. */
+static void refused(lane *l, conn *c, const http_head *head, const char *body, size_t n)
+{
+    char why[256], said[160];
+    size_t len = 0;
+    while (!head->chunked && len < n && len < sizeof said - 1 && body[len] >= ' ' &&
+           body[len] <= '~') {
+        said[len] = body[len];
+        len++;
+    }
+    said[len] = '\0';
+    bool tells = len > 0 && *said != '<'; /* a page tells nothing in its first line */
+    snprintf(why, sizeof why, "the answer's status is %d%s%s", head->status, tells ? ": " : "",
+             tells ? said : "");
+    fail(l, c, why, 0);
+}
+
 static void take_head(lane *l, conn *c, const char *bytes, size_t n, uint64_t now)
 {
     if (c->head) {
@@ -224,10 +241,12 @@ static void take_head(lane *l, conn *c, const char *bytes, size_t n, uint64_t no
         c->head_len = (uint32_t)n;
         return;
     }
-    char why[64];
-    snprintf(why, sizeof why, "the answer's status is %d", used > 0 ? head.status : 0);
-    if (used <= 0 || head.status != 200) {
-        fail(l, c, used > 0 ? why : "the answer is not HTTP", 0);
+    if (used <= 0) {
+        fail(l, c, "the answer is not HTTP", 0);
+        return;
+    }
+    if (head.status != 200) {
+        refused(l, c, &head, bytes + used, n - (size_t)used);
         return;
     }
     if (!head.event_stream) {

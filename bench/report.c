@@ -28,7 +28,7 @@ static const char style[] =
     "padding:18px 20px;margin:22px 0}\n"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));"
     "gap:8px 24px}\n"
-    "svg{width:100%;max-width:640px;height:auto;display:block}\n"
+    "svg{width:100%;max-width:640px;height:auto;display:block;overflow:visible}\n"
     "svg text{font-size:11px;fill:var(--soft)}\n"
     ".frame{fill:none;stroke:var(--line)}.grid{stroke:var(--line);stroke-width:.6}\n"
     "polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}\n"

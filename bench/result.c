@@ -42,7 +42,7 @@ const metric metrics[] = {
     METRIC(connects_per_s, "connects/s", "connects per second", 0, true),
     METRIC(server_us_per_connect, "server CPU us/connect", "server CPU per connect", 2, true),
     METRIC(bytes_per_subscriber, "bytes/subscriber", "resident bytes per subscriber", 0, true),
-    METRIC(mb_per_s, "MB/s", "MB per second", 1, true),
+    METRIC(mb_per_s, "MB/s", "MB per second", 3, true),
     METRIC(lost, "lost", NULL, 0, false),
     METRIC(duplicated, "duplicated", NULL, 0, false),
     METRIC(misordered, "misordered", NULL, 0, false),

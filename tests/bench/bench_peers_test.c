@@ -234,6 +234,22 @@ Test(bench_peers, a_server_that_dies_has_no_cpu_time)
 
 /* ---- ways to a server ---- */
 
+Test(bench_peers, what_a_server_says_is_told_if_it_is_text)
+{
+    scripted *s = scripted_start(
+        scripted_play,
+        REPLIES(
+            {"HTTP/1.1 404 No\r\nContent-Length: 20\r\n\r\nno such news\n\033[2Jbad", END_FIN, 0},
+            {"HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\n<p>no</p>", END_FIN, 0},
+            {"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", END_FIN,
+             0}));
+    const char *url = url_of(scripted_port(s), "/events");
+    expect_says(ARGS("load", url, "--subscribers", "3"), 69,
+                (const char *const[]){"status is 404: no such news (1)", "status is 403 (1)",
+                                      "status is 401 (1)", NULL});
+    scripted_stop(s);
+}
+
 Test(bench_peers, an_unanswered_request_is_waited_for_as_long_as_one_says)
 {
     scripted *s =

@@ -18,6 +18,7 @@ static void expect_cost(const char *server)
         return;
     cr_assert_gt(number(server, "server_us_per_delivery"), 0);
     cr_assert_gt(number(server, "server_cpu"), 0);
+    cr_assert_gt(number(server, "mb_per_s"), 0, "also when it is little");
 }
 
 /* ---- load ---- */
@@ -484,6 +485,8 @@ Test(bench, nobody_there_or_no_event_stream)
     cr_assert_not_null(hub);
     expect_code(ARGS("load", url_of(port, "/events?stream=none"), "--subscribers", "3"), 69,
                 "status is 404");
+    expect_code(ARGS("load", url_of(port, "/events"), "--subscribers", "3"), 69,
+                "status is 400: Name a stream");
     expect_code(ARGS("load", url_of(port, "/healthz"), "--subscribers", "3"), 69,
                 "not an event stream");
     expect_code(ARGS("load", url_of(port, "/events?stream=s"), "--publish-url",
