@@ -3,7 +3,8 @@
 #ifndef BENCH_INTERRUPT_H
 #define BENCH_INTERRUPT_H
 
-/* From now on the first of each is noted; the next one ends the program as usual. */
+/* From now on the first of them is noted; one that comes later than half a second after it ends the program
+ * as usual. */
 void interrupt_catch(void);
 /* The signal that came, 0: none. Thread: any. */
 int interrupt_signal(void);
