@@ -375,29 +375,40 @@ void sse__mhd_reply_unread(struct MHD_Connection *connection, unsigned status, s
     sse__text_fini(&text);
 }
 
-/* After an error from here the library (0.9.75, epoll) closes the connection, but takes it off its list of ready ones before it is
- * cleaned up: unless its socket reports something more, it stays with its descriptor until the daemon stops. The socket of a
- * subscriber that was cut off is shut down already, so the ordinary end of the body cannot be sent either; the client sees the same,
- * and the library cleans up. */
+/* After the end of a body without chunks, which is that of its connection, or after an error, the library (0.9.75, epoll) closes the
+ * connection, but takes it off its list of ready ones before it is cleaned up: unless its socket reports something more, it stays
+ * with its descriptor until the daemon stops. But not one with a timeout of its own: at these it looks in each of its turns. So it
+ * gets one. */
+static void end_with_connection(const struct sse__sub *sub)
+{
+    (void)MHD_set_connection_option(sub->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+    if (sub->shard)
+        sse__loop_activate(sub->shard);
+}
+
+/* A subscriber that was cut off. The turns of a user's daemon may be long in coming; but there its socket is shut down already, so
+ * that the ordinary end of the body cannot be sent: the client sees the same, and the library cleans up at once. */
+static ssize_t abandon(const struct sse__sub *sub)
+{
+    if (!sub->shard)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    end_with_connection(sub);
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static ssize_t read_sub(void *cls, uint64_t pos, char *buf, size_t max)
 {
     (void)pos;
     calls++;
     ptrdiff_t n = cls ? sse__sub_read(cls, buf, max) : SSE__READ_END;
-    return n == SSE__READ_ERROR ? MHD_CONTENT_READER_END_OF_STREAM : n;
+    return n == SSE__READ_ERROR ? abandon(cls) : n;
 }
 
-/* Without chunks the end of a body is that of the connection, and the library (0.9.75, epoll) forgets such a one just as after an
- * error, but not one with a timeout of its own: at these it looks in each of its turns. So this one gets one. */
 static ssize_t read_unchunked_sub(void *cls, uint64_t pos, char *buf, size_t max)
 {
     ssize_t n = read_sub(cls, pos, buf, max);
-    const struct sse__sub *sub = cls;
-    if (n != MHD_CONTENT_READER_END_OF_STREAM || !sub)
-        return n;
-    (void)MHD_set_connection_option(sub->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
-    if (sub->shard)
-        sse__loop_activate(sub->shard);
+    if (n == MHD_CONTENT_READER_END_OF_STREAM && cls)
+        end_with_connection(cls);
     return n;
 }
 

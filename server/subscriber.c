@@ -252,9 +252,11 @@ void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason)
         return;
     sub->leave = reason;
     sse__sub_stop_lagging_locked(sub);
-    /* MHD may wait for the socket to take more; this ends the wait. It still owns the descriptor.
-     */
-    shutdown(sub->fd, SHUT_RDWR);
+    /* MHD may wait for the socket to take more; this ends the wait. It still owns the descriptor. Where it cannot be waiting, and
+     * the one who cuts off wakes the reader, close() alone does as well. */
+    bool asleep = reason == SSE_LEFT_GONE && sub->shard && sub->lead->suspended;
+    if (!asleep)
+        shutdown(sub->fd, SHUT_RDWR);
 }
 
 sse_leave_reason sse__sub_cut_reason(sse__sub *lead)

@@ -146,7 +146,8 @@ void sse__sub_finish(sse__sub *sub);
  * Thread:  its loop's; stream.mu may be held. */
 bool sse__sub_wake(sse__sub *sub);
 
-/* Cut the connection off: whatever waits for it is lost. The caller holds stream.mu. */
+/* Cut the connection off: whatever waits for it is lost. The caller holds stream.mu.
+ * Thread:  any; the loop's for SSE_LEFT_GONE, and it wakes the subscriber afterwards. */
 void sse__sub_cut_locked(sse__sub *sub, sse_leave_reason reason);
 
 /* The worker need not wait for it any more. The caller holds stream.mu. */
