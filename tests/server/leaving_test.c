@@ -20,6 +20,9 @@ static void start(void)
     cr_assert_eq(totals(server).subscribers, N);
 }
 
+/* By the log, so that the subscriber has been woken for the last of it. */
+static bool all_is_taken(void *arg) { return stats_of(arg, "a").bytes_in > 12 * 1000000; }
+
 static bool no_connection(void *arg) { return totals(arg).connections == 0; }
 
 static void expect_all_gone(void)
@@ -98,6 +101,24 @@ Test(leaving, in_the_middle_of_a_large_event)
         wait_subscribers(server, "a", 0);
     }
     wait_left(server, SSE_LEFT_GONE, 10);
+    sse_server_free(server);
+}
+
+/* More than its socket takes, so that the daemon waits for just that. */
+Test(leaving, half_closed_while_its_socket_is_full)
+{
+    server = serve(NULL, &port);
+    create(server, "a");
+    http_conn *one = join_silently(port, "a", 4096);
+    wait_subscribers(server, "a", 1);
+    for (int i = 0; i < 12; i++)
+        say(server, "a", bulk(1000000));
+    cr_assert(wait_until(all_is_taken, server, LONG));
+    http_shutdown(one);
+    wait_subscribers(server, "a", 0);
+    cr_assert(wait_until(no_connection, server, LONG));
+    cr_assert_eq(totals(server).left[SSE_LEFT_GONE], 1);
+    http_close(one);
     sse_server_free(server);
 }
 
