@@ -257,6 +257,14 @@ int bench_url(bench *b, const char *text, http_url *url)
 
 /* ---- a command ---- */
 
+/* Without the query, in which a token may stand: pages are passed on. */
+static void set_title(results *all, const char *name, const char *word)
+{
+    size_t n = word ? strcspn(word, "?") : 0;
+    snprintf(all->title, sizeof all->title, "%s%s%.*s", name, word ? " " : "", n < 80 ? (int)n : 80,
+             word ? word : "");
+}
+
 static int run_command(const command *c, bench *b)
 {
     int code = output_check(b);
@@ -294,8 +302,7 @@ static int parse_and_run(const command *c, int argc, char **argv)
         code = tool_misuse(&t, c->bit == FOR_PARSE ? "name a file" : "name a URL");
     if (code == TOOL_GO_ON) {
         bench b = {.tool = &t, .options = &o, .word = words[0]};
-        snprintf(b.all.title, sizeof b.all.title, "%s%s%.80s", c->tool_name, words[0] ? " " : "",
-                 words[0] ? words[0] : "");
+        set_title(&b.all, c->tool_name, words[0]);
         code = run_command(c, &b);
         results_free(&b.all);
         tls_trust_free(b.trust);

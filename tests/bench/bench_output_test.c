@@ -30,6 +30,19 @@ Test(bench_output, stdout_is_the_file_s_alone_where_that_is_asked_for)
     expect_code(ARGS(QUICK, "--report=-", "--json=-"), 64, "both");
 }
 
+/* A page is passed on to others, who need not have the token. */
+Test(bench_output, the_page_does_not_tell_the_query)
+{
+    int code;
+    proc *p = bench(ARGS("load", "http://127.0.0.1:1/events?access_token=secret", "--report=-",
+                         "--timeout=1", "--subscribers=1"),
+                    &code);
+    const char *page = proc_stdout(p, NULL);
+    cr_assert(strstr(page, "<title>sse-bench load http://127.0.0.1:1/events</title>"), "%s", page);
+    cr_assert_null(strstr(page, "secret"), "%s", page);
+    proc_free(p);
+}
+
 /* Nobody is there, which would be 69: it did not get so far. */
 Test(bench_output, what_cannot_be_written_is_told_before_anything_is_measured)
 {
