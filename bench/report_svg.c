@@ -27,12 +27,13 @@ static double place_y(const plot *p, double y)
     return TOP + PLOT_HEIGHT - (y - p->y_min) / (p->y_max - p->y_min) * PLOT_HEIGHT;
 }
 
+/* Three digits, so that what rounds up to a thousand of one unit is one of the next. */
 void report_number(char out[32], double value)
 {
     double size = fabs(value);
-    if (size >= 1e9)
+    if (size >= 999.5e6)
         snprintf(out, 32, "%.3g G", value / 1e9);
-    else if (size >= 1e6)
+    else if (size >= 999.5e3)
         snprintf(out, 32, "%.3g M", value / 1e6);
     else if (size >= 1e4)
         snprintf(out, 32, "%.3g k", value / 1e3);
@@ -44,9 +45,9 @@ void report_number(char out[32], double value)
 
 void report_time(char out[32], double us)
 {
-    if (us >= 1e6)
+    if (us >= 999.5e3)
         snprintf(out, 32, "%.3g s", us / 1e6);
-    else if (us >= 1e3)
+    else if (us >= 999.5)
         snprintf(out, 32, "%.3g ms", us / 1e3);
     else
         snprintf(out, 32, "%.3g &#181;s", us);
