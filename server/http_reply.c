@@ -179,7 +179,8 @@ static void account(const sse__http_call *call, const sse__answer *answer)
     sse__http_tell_refused(call, answer->status, stream, answer->body.ptr ? answer->body.ptr : "");
 }
 
-bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
+/* `unread`: in the midst of a body. */
+static bool reply(const sse__http_call *call, const sse__answer *answer, bool unread)
 {
     headers h;
     char challenge[CHALLENGE_BYTES];
@@ -187,24 +188,24 @@ bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
     add_of_answer(&h, call, answer, challenge);
     account(call, answer);
     sse_str body = {answer->body.ptr, answer->body.len}; /* not sent to a HEAD */
-    bool ok =
-        !answer->body.failed && sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
+    bool ok = !answer->body.failed;
+    if (ok && unread)
+        sse__mhd_reply_unread(call->connection, answer->status, body,
+                              strcmp(call->method, "HEAD") == 0, h.list, h.n);
+    else if (ok)
+        ok = sse__mhd_reply(call->connection, answer->status, body, h.list, h.n);
     free_headers(&h);
     return ok;
 }
 
+bool sse__http_reply(const sse__http_call *call, const sse__answer *answer)
+{
+    return reply(call, answer, false);
+}
+
 void sse__http_reply_unread(const sse__http_call *call, const sse__answer *answer)
 {
-    headers h;
-    char challenge[CHALLENGE_BYTES];
-    headers_init(&h);
-    add_of_answer(&h, call, answer, challenge);
-    account(call, answer);
-    sse_str body = {answer->body.ptr, answer->body.len};
-    if (!answer->body.failed)
-        sse__mhd_reply_unread(call->connection, answer->status, body,
-                              strcmp(call->method, "HEAD") == 0, h.list, h.n);
-    free_headers(&h);
+    (void)reply(call, answer, true);
 }
 
 static void add_event_stream(headers *h, const sse__http_call *call)
